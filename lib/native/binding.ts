@@ -1,0 +1,218 @@
+/**
+ * The type of every name that the native addon exports. `test/native/surface.test.ts` compares this list with the addon.
+ *
+ * The rules at this seam: TypeScript has validated everything and filled every default, so native code receives complete
+ * values; every function that returns a Promise runs as one job on the compute thread; the others only touch handles.
+ */
+
+/** Element types at the boundary; bfloat16 and float16 travel as Uint16Array. */
+export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16' | 'uint8' | 'int64'
+
+declare const kind: unique symbol
+interface Handle<Kind extends string> {
+  readonly [kind]: Kind
+}
+export type TensorHandle = Handle<'tensor'>
+export type NetworkHandle = Handle<'network'>
+export type PassHandle = Handle<'pass'>
+export type TrainingHandle = Handle<'training'>
+export type ExecutionHandle = Handle<'execution'>
+export type CancellationHandle = Handle<'cancellation'>
+
+/** Plain settings as native code reads them: numbers, strings, booleans and lists of numbers, nested by name. */
+export type NativeSettings = { readonly [name: string]: NativeSetting }
+export type NativeSetting = number | string | boolean | readonly number[] | NativeSettings
+
+export interface NativeVersion {
+  /** Version of dpm-torch that the core was built from. */
+  readonly core: string
+  /** libtorch's version, e.g. `2.15.0`. */
+  readonly libtorch: string
+  /** Widest vector instruction set of this processor that libtorch uses: `DEFAULT`, `AVX2`, `AVX512`. */
+  readonly capability: string
+  readonly threads: number
+}
+
+export interface NativeMemory {
+  /** Handles not yet disposed of (or collected), by kind. */
+  readonly tensors: number
+  readonly networks: number
+  readonly others: number
+  /** Bytes that live tensor handles hold. */
+  readonly bytes: number
+  /** Jobs queued or running on the compute thread. */
+  readonly jobs: number
+}
+
+/** One micro-batch of a training step. Rows are numbers per example, see {@link rowFields}. */
+export interface NativeBatch {
+  /** N×C×H×W, uint8 (scaled natively to [-1, 1]) or float32 (taken as it is). */
+  readonly images: TensorHandle
+  /** N class indices, or null when the network has no classes. The network's null class is its `classes` setting. */
+  readonly classes: Int32Array | null
+  /** N × rowFields.length numbers, row after row. */
+  readonly rows: Float64Array
+  /** N data-set indices: with `epoch` they key the noise and the dropout. */
+  readonly examples: Float64Array
+  readonly epoch: number
+  readonly seed: number
+  /** Divides the summed loss: the size of the whole batch, of which this may be a part. */
+  readonly total: number
+  readonly loss: 'l2' | 'l1' | 'huber'
+  /** What the optimizer does after this micro-batch; null only accumulates the gradient. */
+  readonly update: NativeUpdate | null
+}
+
+export interface NativeUpdate {
+  readonly learningRate: number
+  /** 1-based count of updates, for Adam's bias correction. */
+  readonly step: number
+  /** One decay per averaged copy. */
+  readonly averagingDecays: readonly number[]
+}
+
+/** The meaning of a training row's columns, in order. */
+export const rowFields = [
+  'alpha',
+  'sigma',
+  'cIn',
+  'cNoise',
+  'targetClean',
+  'targetNoise',
+  'weight',
+] as const
+export type Row = Readonly<Record<(typeof rowFields)[number], number>>
+
+export interface NativeStepReport {
+  /** Weighted mean loss of this micro-batch's part; parts of one batch add up to the batch's loss. */
+  readonly loss: number
+  /** Global L2 norm of the gradient before clipping; NaN when this micro-batch did not update. */
+  readonly gradientNorm: number
+  /** Unweighted loss of each example (mean over its elements). */
+  readonly losses: Float64Array
+  /** False when loss or gradient is not finite: then nothing was updated. */
+  readonly finite: boolean
+}
+
+export interface NativeExecutionOptions {
+  readonly seed: number
+  /** Key of each sample's noise; the same index gives the same sample in any batch. */
+  readonly samples: Float64Array
+  /** The network sees exactly this many examples per call; the last call of a batch is padded. */
+  readonly chunk: number
+  readonly classes: Int32Array | null
+}
+
+export interface NativeProgress {
+  readonly step: number
+  readonly evaluations: number
+}
+
+export interface Binding {
+  version(): NativeVersion
+  memory(): NativeMemory
+  /** Threads that one operation may use. */
+  setThreads(count: number): Promise<void>
+  cudaDeviceCount(): Promise<number>
+
+  cancellationCreate(): CancellationHandle
+  cancel(cancellation: CancellationHandle): void
+  /** Frees what any handle holds, at once or when the job that uses it ends. Doing it twice is harmless. */
+  dispose(handle: Handle<string>): void
+
+  tensorCreate(data: Uint8Array, shape: readonly number[], dtype: DType): TensorHandle
+  tensorInfo(tensor: TensorHandle): { shape: number[]; dtype: DType; device: string }
+  /** A copy of the elements in row-major order. */
+  tensorData(tensor: TensorHandle): Promise<ArrayBuffer>
+  tensorConvert(tensor: TensorHandle, dtype: DType, device: string): Promise<TensorHandle>
+  /** Standard normals: element i of example e is philox(seed, purpose, step, e, i). */
+  randomNormal(
+    seed: number,
+    purpose: number,
+    step: number,
+    examples: Float64Array,
+    shape: readonly number[],
+    device: string,
+  ): Promise<TensorHandle>
+
+  networkCreate(kind: string, settings: NativeSettings, seed: number, device: string): Promise<NetworkHandle>
+  networkParameters(network: NetworkHandle): { name: string; shape: number[] }[]
+  networkRead(network: NetworkHandle, name: string): Promise<TensorHandle>
+  networkWrite(network: NetworkHandle, name: string, value: TensorHandle): Promise<void>
+  networkForward(
+    network: NetworkHandle,
+    x: TensorHandle,
+    labels: Float64Array,
+    classes: Int32Array | null,
+    gradient: boolean,
+    precision: string,
+    cancellation: CancellationHandle | null,
+  ): Promise<PassHandle>
+  passOutput(pass: PassHandle): TensorHandle
+  passBackward(
+    pass: PassHandle,
+    gradient: TensorHandle,
+  ): Promise<{ input: TensorHandle; parameters: TensorHandle[] }>
+
+  trainingCreate(network: NetworkHandle, settings: NativeSettings): Promise<TrainingHandle>
+  trainingStep(
+    training: TrainingHandle,
+    batch: NativeBatch,
+    cancellation: CancellationHandle | null,
+  ): Promise<NativeStepReport>
+  /** Names of the optimizer's and the averaged copies' tensors, e.g. `optimizer.first.input.weight`. */
+  trainingTensors(training: TrainingHandle): { name: string; shape: number[] }[]
+  trainingRead(training: TrainingHandle, name: string): Promise<TensorHandle>
+  trainingWrite(training: TrainingHandle, name: string, value: TensorHandle): Promise<void>
+  /** A network over the averaged weights: it shares them, so it follows the training. */
+  trainingAveraged(training: TrainingHandle, index: number): NetworkHandle
+
+  executionCreate(
+    networks: readonly NetworkHandle[],
+    program: Float64Array,
+    inputs: readonly TensorHandle[],
+    options: NativeExecutionOptions,
+    precision: string,
+  ): Promise<ExecutionHandle>
+  /** Runs until `emits` more emit instructions have passed, or to the end. */
+  executionAdvance(
+    execution: ExecutionHandle,
+    emits: number,
+    progress: ((progress: NativeProgress) => void) | null,
+    cancellation: CancellationHandle | null,
+  ): Promise<{ done: boolean; step: number; evaluations: number }>
+  /** What the last emit showed, or the program's output. */
+  executionRead(execution: ExecutionHandle, which: 'x' | 'clean' | 'output'): Promise<TensorHandle>
+}
+
+/** Names of all functions of {@link Binding}; the type below makes this list complete. */
+export const bindingNames = [
+  'version',
+  'memory',
+  'setThreads',
+  'cudaDeviceCount',
+  'cancellationCreate',
+  'cancel',
+  'dispose',
+  'tensorCreate',
+  'tensorInfo',
+  'tensorData',
+  'tensorConvert',
+  'randomNormal',
+  'networkCreate',
+  'networkParameters',
+  'networkRead',
+  'networkWrite',
+  'networkForward',
+  'passOutput',
+  'passBackward',
+  'trainingCreate',
+  'trainingStep',
+  'trainingTensors',
+  'trainingRead',
+  'trainingWrite',
+  'trainingAveraged',
+  'executionCreate',
+  'executionAdvance',
+  'executionRead',
+] as const satisfies readonly (keyof Binding)[]

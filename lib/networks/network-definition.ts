@@ -1,0 +1,15 @@
+/** A network's options file gives one of these: its options, its native name, and what follows from its settings. */
+import type { ImageShape } from '../datasets/data-set.js'
+import type { NativeSettings } from '../native/binding.js'
+import type { OptionsDefinition } from '../options/options.js'
+
+export interface NetworkDefinition<Settings = unknown> {
+  readonly name: string
+  readonly options: OptionsDefinition<Settings>
+  /**
+   * The complete settings that native code builds the network from.
+   * @param image channels and size of the data. @param classes number of classes, 0 for none.
+   * @throws DpmError DPM_INVALID_OPTION when settings and image do not fit together.
+   */
+  native(settings: Settings, image: ImageShape, classes: number): NativeSettings
+}

@@ -1,0 +1,114 @@
+/**
+ * The U-Net of Ho et al. 2020 (arXiv 2006.11239) and of those who followed: one skeleton, every place where the public
+ * implementations differ is a named setting.
+ *
+ * Skeleton: input convolution; per level `blocks` residual blocks (with attention at the chosen resolutions), then a
+ * downsampling except at the last; a middle of block, attention, block; the way up with `blocks + 1` blocks per level
+ * that read the skips; GroupNorm, SiLU, convolution.
+ *
+ * Parameter names: `time.in`, `time.out`, `classes`, `input`, `down.L.blocks.I.{norm1,conv1,time,norm2,conv2,shortcut}`,
+ * `down.L.attentions.I.{norm,qkv,out}`, `down.L.resample`, `middle.{block1,attention,block2}`, `up.L.…` as `down.L.…`,
+ * `output.{norm,conv}`; each with `.weight` and `.bias`. `qkv` is 3C×C, convolutions are O×I×H×W.
+ */
+import * as z from 'zod'
+import type { ImageShape } from '../datasets/data-set.js'
+import { DpmError } from '../errors.js'
+import type { NativeSettings } from '../native/binding.js'
+import { defineOptions } from '../options/options.js'
+import type { NetworkDefinition } from './network-definition.js'
+
+const unetSchema = z.strictObject({
+  kind: z.literal('unet'),
+  channels: z.int().min(1).default(64).describe('channels of the first level'),
+  multipliers: z.array(z.int().min(1)).min(1).max(8).default([1, 2, 2]).describe('channels of each level, as multiples'),
+  blocks: z.int().min(1).max(16).default(2).describe('residual blocks per level on the way down; one more on the way up'),
+  attentionResolutions: z.array(z.int().min(1)).default([16]).describe('image heights at which blocks are followed by attention'),
+  middleAttention: z.boolean().default(true).describe('attention between the two middle blocks'),
+  heads: z.int().min(1).default(1).describe('attention heads; ignored when headChannels is set'),
+  headChannels: z.int().min(1).nullable().default(null).describe('channels per attention head, instead of a number of heads'),
+  headLayout: z
+    .enum(['split', 'interleaved'])
+    .default('split')
+    .describe('qkv rows: all q, all k, all v (split: DDPM, guided diffusion new order, diffusers) or q, k, v head by head (interleaved: improved diffusion)'),
+  timeEmbedding: z
+    .enum(['ddpm', 'improved', 'wavegrad'])
+    .default('ddpm')
+    .describe('ddpm: [sin, cos], 1e4^(-i/(half-1)); improved: [cos, sin], 1e4^(-i/half); wavegrad: [sin, cos], 5000 t 1e4^(-i/half)'),
+  downsamplePadding: z
+    .enum(['asymmetric', 'symmetric'])
+    .default('asymmetric')
+    .describe("stride-2 convolution pads right and bottom (TensorFlow 'same', DDPM) or all sides (PyTorch ports)"),
+  resampling: z
+    .enum(['convolution', 'pool', 'residual'])
+    .default('convolution')
+    .describe('convolution: strided / nearest + convolution; pool: average / nearest; residual: inside a residual block (ADM)'),
+  scaleShift: z.boolean().default(false).describe('time enters as scale and shift of the second norm (improved DDPM) instead of a sum'),
+  skipScale: z.number().positive().default(1).describe('factor on every residual sum; sqrt(0.5) in DDPM++'),
+  groups: z.int().min(1).default(32).describe('GroupNorm groups'),
+  minimumGroupChannels: z.int().min(1).default(1).describe('fewer groups where a group would have fewer channels than this (EDM: 4)'),
+  groupEpsilon: z.number().positive().default(1e-6).describe('GroupNorm epsilon: 1e-6 DDPM, 1e-5 improved DDPM and diffusers'),
+  dropout: z.number().min(0).lt(1).default(0).describe('dropout between SiLU and the second convolution of a block'),
+  initialization: z
+    .enum(['ddpm', 'torch'])
+    .default('ddpm')
+    .describe('ddpm: variance scaling, fan average, uniform; torch: the defaults of PyTorch layers'),
+  zeroLayers: z
+    .enum(['zero', 'tiny', 'none'])
+    .default('zero')
+    .describe('last convolution of blocks, of attention and of the network: zero, scale 1e-10 (DDPM) or like the others'),
+  classConditional: z.boolean().default(false).describe('a learned embedding per class is added to the time embedding'),
+  nullClass: z.boolean().default(true).describe('one more class that means "no class", for classifier-free guidance'),
+})
+
+export type UnetSettings = z.output<typeof unetSchema>
+export type UnetOptions = z.input<typeof unetSchema>
+
+export const unet: NetworkDefinition<UnetSettings> = {
+  name: 'unet',
+  options: defineOptions('unet', unetSchema),
+  native: unetNative,
+}
+
+function unetNative(settings: UnetSettings, image: ImageShape, classes: number): NativeSettings {
+  const levels = settings.multipliers.length
+  const divisor = 2 ** (levels - 1)
+  for (const [name, size] of [['height', image.height], ['width', image.width]] as const) {
+    if (size % divisor !== 0) {
+      throw new DpmError(
+        'DPM_INVALID_OPTION',
+        `Expected an image ${name} that is a multiple of ${divisor} for \`network.multipliers\` with ${levels} levels but the data has ${size}. Use fewer levels or resize the images.`,
+      )
+    }
+  }
+  const widths = settings.multipliers.map((multiplier) => multiplier * settings.channels)
+  for (const width of widths) {
+    const groups = groupsOf(width, settings)
+    if (width % groups !== 0) {
+      throw new DpmError(
+        'DPM_INVALID_OPTION',
+        `Expected \`network.groups\` to divide the channels of every level but ${settings.groups} does not divide ${width}.`,
+      )
+    }
+    const heads = settings.headChannels === null ? settings.heads : width / settings.headChannels
+    if (!Number.isInteger(heads) || width % heads !== 0) {
+      const option = settings.headChannels === null ? `heads = ${settings.heads}` : `headChannels = ${settings.headChannels}`
+      throw new DpmError('DPM_INVALID_OPTION', `Expected \`network.${option}\` to divide the channels of every level but a level has ${width}.`)
+    }
+  }
+  if (settings.classConditional && classes === 0) {
+    throw new DpmError('DPM_INVALID_OPTION', '`network.classConditional` is true but the data has no classes. Set it to false or choose data with classes.')
+  }
+  return {
+    ...settings,
+    headChannels: settings.headChannels ?? 0,
+    inputChannels: image.channels,
+    outputChannels: image.channels,
+    height: image.height,
+    width: image.width,
+    classes: settings.classConditional ? classes : 0,
+  }
+}
+
+function groupsOf(channels: number, settings: UnetSettings): number {
+  return Math.max(1, Math.min(settings.groups, Math.floor(channels / settings.minimumGroupChannels)))
+}

@@ -1,0 +1,223 @@
+/** One declaration of an option gives its type, check, default, command-line path, checkpoint field and docs row. */
+import * as z from 'zod'
+import { DpmError, show } from '../errors.js'
+
+/** A row of the options table: what `--help`, docs and `dpm-torch recipes` print. */
+export interface OptionRow {
+  /** Dotted path, as `--set` takes it. */
+  readonly path: string
+  readonly type: string
+  readonly default: unknown
+  readonly description: string
+}
+
+export interface OptionsDefinition<Settings> {
+  readonly name: string
+  readonly schema: z.ZodType<Settings>
+  /**
+   * Complete, frozen settings from what a caller wrote.
+   * @param place where the value came from, for the message: a file, a flag, a call.
+   * @throws DpmError DPM_INVALID_OPTION naming value, place and choices.
+   */
+  parse(value: unknown, place?: string): Settings
+  rows(): readonly OptionRow[]
+}
+
+export function defineOptions<Schema extends z.ZodType>(
+  name: string,
+  schema: Schema,
+): OptionsDefinition<z.output<Schema>> {
+  return {
+    name,
+    schema: schema as z.ZodType<z.output<Schema>>,
+    parse: (value, place = name) => parseOptions(schema, value, place),
+    rows: () => optionRows(schema),
+  }
+}
+
+/** Parses with zod, turning its first complaints into one DpmError in the house's words. */
+export function parseOptions<Schema extends z.ZodType>(schema: Schema, value: unknown, place: string): z.output<Schema> {
+  const result = schema.safeParse(value)
+  if (result.success) return deepFreeze(result.data)
+  const lines = result.error.issues.flatMap((issue) => describeIssue(issue, schema, value))
+  throw new DpmError('DPM_INVALID_OPTION', `${lines.slice(0, 5).join('\n')}\n(in ${place})`, {
+    details: { issues: result.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message })) },
+  })
+}
+
+function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown): string[] {
+  const path = issue.path.join('.')
+  const received = valueAt(root, issue.path)
+  const name = path || 'options'
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => {
+        const known = keysAt(schema, issue.path, root)
+        const near = nearest(key, known)
+        const full = path ? `${path}.${key}` : key
+        const choices = known.length > 0 ? ` The options there are ${known.join(', ')}.` : ''
+        return `Unknown option \`${full}\`.${near ? ` Did you mean \`${path ? `${path}.` : ''}${near}\`?` : ''}${choices}`
+      })
+    case 'invalid_value': {
+      const choices = issue.values.map(String)
+      const near = typeof received === 'string' ? nearest(received, choices) : undefined
+      const what = choices.length === 1 ? choices[0] : `one of ${choices.join(', ')}`
+      return [sentence(`${what}`, name, received, near ? `Did you mean "${near}"?` : '')]
+    }
+    case 'invalid_union': {
+      const choices = discriminators(issue)
+      if (choices) {
+        const kindPath = issue.discriminator && !path.endsWith(issue.discriminator) ? [path, issue.discriminator].filter(Boolean).join('.') : name
+        const kind = issue.discriminator && isRecord(received) ? received[issue.discriminator] : received
+        const near = typeof kind === 'string' ? nearest(kind, choices) : undefined
+        return [sentence(`one of ${choices.join(', ')}`, kindPath, kind, near ? `Did you mean "${near}"?` : '')]
+      }
+      const branches = issue.errors.flat().map((inner) => inner.message)
+      return [sentence(branches.join(' or ') || 'another value', name, received)]
+    }
+    case 'invalid_type':
+      return [sentence(withArticle(issue.expected), name, received)]
+    case 'too_small':
+      return [sentence(`${sizeOf(issue.origin)} ${issue.inclusive === false ? 'above' : 'of at least'} ${issue.minimum}`, name, received)]
+    case 'too_big':
+      return [sentence(`${sizeOf(issue.origin)} ${issue.inclusive === false ? 'below' : 'of at most'} ${issue.maximum}`, name, received)]
+    case 'not_multiple_of':
+      return [sentence(`a multiple of ${issue.divisor}`, name, received)]
+    default:
+      return [`${issue.message.replace(/\.$/, '')} for \`${name}\`, received ${show(received)}.`]
+  }
+}
+
+function sentence(what: string, name: string, received: unknown, cure = ''): string {
+  return `Expected ${what} for \`${name}\` but received ${received === undefined ? 'nothing' : show(received)}.${cure ? ` ${cure}` : ''}`
+}
+
+function sizeOf(origin: string): string {
+  return origin === 'string' ? 'a length' : origin === 'array' ? 'a list' : 'a number'
+}
+
+function withArticle(type: string): string {
+  const name = type === 'int' ? 'whole number' : type === 'record' ? 'object' : type
+  return `${/^[aeiou]/.test(name) ? 'an' : 'a'} ${name}`
+}
+
+function discriminators(issue: z.core.$ZodIssueInvalidUnion): string[] | undefined {
+  const options = (issue as unknown as { options?: unknown }).options
+  return Array.isArray(options) ? options.map(String) : undefined
+}
+
+/** The known name closest to a mistyped one, when it is close enough to be meant. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const lower = name.toLowerCase()
+  const ranked = known
+    .map((candidate) => ({ candidate, distance: editDistance(lower, candidate.toLowerCase()) }))
+    .sort((a, b) => a.distance - b.distance)
+  const best = ranked[0]
+  return best && best.distance <= Math.max(2, Math.floor(name.length / 3)) ? best.candidate : undefined
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (previous[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      current.push(Math.min(substitution, (previous[j] ?? 0) + 1, (current[j - 1] ?? 0) + 1))
+    }
+    previous = current
+  }
+  return previous[b.length] ?? 0
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  let value = root
+  for (const key of path) value = isRecord(value) || Array.isArray(value) ? (value as Record<PropertyKey, unknown>)[key] : undefined
+  return value
+}
+
+/** Zod's own description of a schema, reduced to what a walk over objects needs. */
+interface Definition {
+  readonly type: string
+  readonly shape?: Record<string, z.ZodType>
+  readonly innerType?: z.ZodType
+  readonly in?: z.ZodType
+  readonly options?: readonly z.ZodType[]
+  readonly discriminator?: string
+  readonly defaultValue?: unknown
+  readonly entries?: Record<string, string | number>
+  readonly values?: readonly unknown[]
+  readonly element?: z.ZodType
+}
+
+function definitionOf(schema: z.ZodType): Definition {
+  return (schema as unknown as { _zod: { def: Definition } })._zod.def
+}
+
+function unwrap(schema: z.ZodType): z.ZodType {
+  const definition = definitionOf(schema)
+  const inner = definition.innerType ?? definition.in
+  return inner ? unwrap(inner) : schema
+}
+
+/** Names of the options that the object at a path has; in a discriminated union, those of the branch that was chosen. */
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[], root: unknown): string[] {
+  let current = unwrap(schema)
+  let value = root
+  const branch = (): void => {
+    const definition = definitionOf(current)
+    if (!definition.options || !isRecord(value)) return
+    for (const option of definition.options) {
+      const shape = definitionOf(unwrap(option)).shape
+      const tag = definition.discriminator ? shape?.[definition.discriminator] : undefined
+      const tagValue = definition.discriminator ? value[definition.discriminator] : undefined
+      if (tag?.safeParse(tagValue).success) current = unwrap(option)
+    }
+  }
+  branch()
+  for (const key of path) {
+    const definition = definitionOf(current)
+    const next = definition.shape?.[String(key)] ?? definition.element
+    if (!next) return []
+    current = unwrap(next)
+    value = isRecord(value) || Array.isArray(value) ? (value as Record<PropertyKey, unknown>)[key] : undefined
+    branch()
+  }
+  return Object.keys(definitionOf(current).shape ?? {})
+}
+
+function optionRows(schema: z.ZodType, prefix = '', inherited?: unknown): OptionRow[] {
+  const inner = unwrap(schema)
+  const definition = definitionOf(inner)
+  const outer = definitionOf(schema)
+  const fallback = outer.type === 'default' || outer.type === 'prefault' ? outer.defaultValue : inherited
+  if (definition.shape) {
+    return Object.entries(definition.shape).flatMap(([key, field]) =>
+      optionRows(field, prefix ? `${prefix}.${key}` : key, isRecord(fallback) ? fallback[key] : undefined),
+    )
+  }
+  if (definition.options && definition.discriminator) {
+    return definition.options.flatMap((option) => optionRows(option, prefix, fallback))
+  }
+  return [{ path: prefix, type: typeName(inner), default: fallback, description: schema.description ?? inner.description ?? '' }]
+}
+
+function typeName(schema: z.ZodType): string {
+  const definition = definitionOf(schema)
+  if (definition.entries) return Object.values(definition.entries).join(' | ')
+  if (definition.values) return definition.values.map(String).join(' | ')
+  if (definition.options) return definition.options.map((option) => typeName(unwrap(option))).join(' | ')
+  if (definition.element) return `list of ${typeName(unwrap(definition.element))}`
+  return definition.type
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value) && !ArrayBuffer.isView(value)) {
+    for (const inner of Object.values(value)) deepFreeze(inner)
+    Object.freeze(value)
+  }
+  return value
+}

@@ -1,0 +1,113 @@
+/**
+ * A sampler's recorded run: a flat list of instructions over numbered registers. It is plain JSON; the native loop reads
+ * the same list as numbers ({@link encodeProgram}), and `reference-executor.ts` runs it in float64.
+ *
+ * A register holds a whole batch of x's shape. The recorder gives every value its own register and then reuses those
+ * whose last use is past, so `registers` is the number of buffers that a run needs.
+ */
+import { DpmError } from '../errors.js'
+
+/** A register's number. */
+export type Register = number
+
+/** Which condition the network is given: the run's own classes, or the null class of classifier-free guidance. */
+export type Condition = 'given' | 'null'
+
+export type Instruction =
+  /** out = network(cIn * x, label cNoise, condition): the network's bare output. */
+  | {
+      readonly op: 'evaluate'
+      readonly out: Register
+      readonly x: Register
+      readonly network: number
+      readonly condition: Condition
+      readonly cIn: number
+      readonly cNoise: number
+    }
+  /** out = sum of coefficient * register. */
+  | { readonly op: 'combine'; readonly out: Register; readonly terms: readonly (readonly [number, Register])[] }
+  /** out = standard normals, keyed by (seed, purpose, step, sample index, element). */
+  | { readonly op: 'noise'; readonly out: Register; readonly step: number; readonly purpose: number }
+  /** out = x limited to [low, high]. */
+  | { readonly op: 'clip'; readonly out: Register; readonly x: Register; readonly low: number; readonly high: number }
+  /**
+   * Dynamic threshold (Imagen, arXiv 2205.11487 §2.3): per sample s = the quantile of |x|, at least `low`, at most `high`;
+   * out = clip(x, -s, s) / s * low.
+   */
+  | {
+      readonly op: 'threshold'
+      readonly out: Register
+      readonly x: Register
+      readonly quantile: number
+      readonly low: number
+      readonly high: number
+    }
+  /** out = mask * a + (1 - mask) * b, element by element. */
+  | {
+      readonly op: 'blend'
+      readonly out: Register
+      readonly mask: Register
+      readonly a: Register
+      readonly b: Register
+    }
+  /** A point that progress, previews and `sampleSteps` see: the current x and the current clean prediction. */
+  | { readonly op: 'emit'; readonly x: Register; readonly clean: Register; readonly step: number }
+
+export interface Program {
+  readonly version: 1
+  /** The sampler that recorded it. */
+  readonly name: string
+  readonly registers: number
+  /** Registers that hold the run's inputs at the start, by name: `x`, and for some samplers `mask`, `known`. */
+  readonly inputs: Readonly<Record<string, Register>>
+  readonly instructions: readonly Instruction[]
+  readonly output: Register
+  /** Number of emit instructions: the steps that progress counts. */
+  readonly steps: number
+}
+
+/** Numbers that key draws of different purpose apart. Native code has the same list in `engine/philox.h`. */
+export const noisePurposes = { initial: 0, step: 1, training: 2, time: 3, dropout: 4, shuffle: 5, flip: 6, condition: 7, weights: 8 } as const
+export type NoisePurpose = keyof typeof noisePurposes
+
+/** Operation codes of the encoded form; `native/engine/program.h` has the same list. */
+export const opcodes = { evaluate: 1, combine: 2, noise: 3, clip: 4, threshold: 5, blend: 6, emit: 7 } as const satisfies Record<
+  Instruction['op'],
+  number
+>
+
+/**
+ * The program as the native loop reads it: `[version, registers, output, inputCount, ...inputRegisters,
+ * instructionCount]`, then per instruction `[opcode, operandCount, ...operands]` with operands in the order below.
+ */
+export function encodeProgram(program: Program): Float64Array<ArrayBuffer> {
+  const inputs = Object.values(program.inputs)
+  const numbers = [program.version, program.registers, program.output, inputs.length, ...inputs, program.instructions.length]
+  for (const instruction of program.instructions) {
+    const operands = operandsOf(instruction)
+    numbers.push(opcodes[instruction.op], operands.length)
+    for (const operand of operands) numbers.push(operand)
+  }
+  return Float64Array.from(numbers)
+}
+
+function operandsOf(i: Instruction): readonly number[] {
+  switch (i.op) {
+    case 'evaluate':
+      return [i.out, i.x, i.network, i.condition === 'given' ? 1 : 0, i.cIn, i.cNoise]
+    case 'combine':
+      return [i.out, ...i.terms.flat()]
+    case 'noise':
+      return [i.out, i.step, i.purpose]
+    case 'clip':
+      return [i.out, i.x, i.low, i.high]
+    case 'threshold':
+      return [i.out, i.x, i.quantile, i.low, i.high]
+    case 'blend':
+      return [i.out, i.mask, i.a, i.b]
+    case 'emit':
+      return [i.x, i.clean, i.step]
+    default:
+      throw new DpmError('DPM_INTERNAL', `No encoding for instruction ${JSON.stringify(i satisfies never)}.`)
+  }
+}
