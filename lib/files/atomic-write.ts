@@ -1,0 +1,115 @@
+/**
+ * A file that is either the old one or the new one, whole, whatever happens in between: the bytes go to a temporary name
+ * in the same folder, are forced to the disk, and only then take the name.
+ */
+import { randomBytes } from 'node:crypto'
+import { type FileHandle, open, readdir, realpath, rename, stat, unlink } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { systemCode, writeFailure } from './file-failure.js'
+
+/** What a file is made of: all of it, or parts in order. */
+export type Bytes = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+
+/** One system call writes at most this much; Linux itself stops below 2 GiB. */
+const chunkBytes = 16 * 1024 * 1024
+const temporaryName = /^\..+\.[0-9a-f]{12}\.part$/
+
+/**
+ * Writes a file so that a reader, a crash or a full disk never meets half of it. A file of that name is replaced, keeping
+ * its permissions; a symbolic link is followed; a pipe or device (`/dev/stdout`) is written straight through.
+ * The folder must exist. An error that `data` itself throws is passed on unchanged.
+ *
+ * @throws DpmError DPM_WRITE_FAILED naming the path, the reason and the cure; what stood there before still stands.
+ */
+export async function writeAtomically(path: string, data: Bytes): Promise<void> {
+  const { target, mode, stream } = await destination(path)
+  if (stream) return writeThrough(target, path, data)
+  const folder = dirname(target)
+  const temporary = join(folder, `.${basename(target).slice(0, 100)}.${randomBytes(6).toString('hex')}.part`)
+  const file = await refused(path, open(temporary, 'wx', mode))
+  try {
+    try {
+      await writeAll(file, path, data)
+      // `open` narrows the mode by the umask; a file that is replaced keeps the one it had.
+      if (mode !== undefined) await refused(path, file.chmod(mode))
+      await refused(path, file.sync())
+    } finally {
+      await refused(path, file.close())
+    }
+    await refused(path, rename(temporary, target))
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined)
+    throw error
+  }
+  await syncFolder(folder, path)
+}
+
+/**
+ * Removes what writes cut short by a crash left in a folder. Only for a folder that no other process writes to.
+ * @returns the names removed.
+ */
+export async function sweepTemporaries(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch(() => [])
+  const left = names.filter((name) => temporaryName.test(name))
+  for (const name of left) await refused(join(folder, name), unlink(join(folder, name)))
+  return left
+}
+
+interface Destination {
+  readonly target: string
+  /** Permissions of the file that is replaced. */
+  readonly mode: number | undefined
+  readonly stream: boolean
+}
+
+async function destination(path: string): Promise<Destination> {
+  try {
+    const target = await realpath(path)
+    const found = await stat(target)
+    if (found.isDirectory()) throw Object.assign(new Error('is a folder'), { code: 'EISDIR' })
+    return { target, mode: found.isFile() ? found.mode & 0o777 : undefined, stream: !found.isFile() }
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return { target: resolve(path), mode: undefined, stream: false }
+    throw writeFailure(path, error)
+  }
+}
+
+async function writeThrough(target: string, path: string, data: Bytes): Promise<void> {
+  const file = await refused(path, open(target, 'w'))
+  try {
+    await writeAll(file, path, data)
+  } finally {
+    await refused(path, file.close())
+  }
+}
+
+async function writeAll(file: FileHandle, path: string, data: Bytes): Promise<void> {
+  for await (const part of data instanceof Uint8Array ? [data] : data) {
+    for (let offset = 0; offset < part.byteLength; ) {
+      const length = Math.min(chunkBytes, part.byteLength - offset)
+      const { bytesWritten } = await refused(path, file.write(part, offset, length))
+      offset += bytesWritten
+    }
+  }
+}
+
+/** Forces the new name itself to the disk. Where a folder cannot be opened or forced, the rename alone must do. */
+async function syncFolder(folder: string, path: string): Promise<void> {
+  try {
+    const handle = await open(folder, 'r')
+    await handle.sync().finally(() => handle.close())
+  } catch (error) {
+    if (!['EACCES', 'EINVAL', 'ENOTSUP', 'EPERM', 'EISDIR', 'ENOSYS'].includes(systemCode(error))) {
+      throw writeFailure(path, error)
+    }
+  }
+}
+
+/** Waits for a system call, turning its refusal into one about the path that the caller knows. */
+async function refused<Result>(path: string, call: Promise<Result>): Promise<Result> {
+  try {
+    return await call
+  } catch (error) {
+    throw writeFailure(path, error)
+  }
+}
