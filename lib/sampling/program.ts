@@ -66,9 +66,7 @@ export interface Program {
   readonly steps: number
 }
 
-/** Numbers that key draws of different purpose apart. Native code has the same list in `engine/philox.h`. */
-export const noisePurposes = { initial: 0, step: 1, training: 2, time: 3, dropout: 4, shuffle: 5, flip: 6, condition: 7, weights: 8 } as const
-export type NoisePurpose = keyof typeof noisePurposes
+export { type NoisePurpose, noisePurposes } from '../random/purposes.js'
 
 /** Operation codes of the encoded form; `native/engine/program.h` has the same list. */
 export const opcodes = { evaluate: 1, combine: 2, noise: 3, clip: 4, threshold: 5, blend: 6, emit: 7 } as const satisfies Record<
