@@ -1,0 +1,105 @@
+/** The diffusion process as a caller writes it, and as it runs. */
+import * as z from 'zod'
+import { parseOptions } from '../options/options.js'
+import type { ScheduleDefinition } from './define-schedule.js'
+import { createObjective, type Objective } from './objective.js'
+import { varianceKinds } from './posterior.js'
+import type { Prediction } from './prediction.js'
+import { type PredictionName, predictions } from './predictions/list.js'
+import type { Schedule } from './schedule.js'
+import { schedules } from './schedules/list.js'
+import { createLabeller, type Labeller, type TimeLabel, timeLabels } from './time-label.js'
+import { type TimeSamplerName, timeSamplers } from './times/list.js'
+import type { Weighting, WeightingDefinition } from './weighting.js'
+import { weightings } from './weightings/list.js'
+
+/** What keeps the predicted clean image in range while sampling. */
+export const clipSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('none') }),
+  z
+    .strictObject({
+      kind: z.literal('range'),
+      low: z.number().default(-1).describe('smallest value of a clean image'),
+      high: z.number().default(1).describe('largest value of a clean image'),
+    })
+    .refine(({ low, high }) => low < high, { error: 'Expected a range whose low is below its high' }),
+  z
+    .strictObject({
+      kind: z.literal('dynamic'),
+      quantile: z.number().gt(0).max(1).default(0.995).describe('share of an image\'s values that must fit (Imagen)'),
+      low: z.number().positive().default(1).describe('smallest threshold, and the range that results'),
+      high: z.number().positive().default(1e6).describe('largest threshold'),
+    })
+    .refine(({ low, high }) => low <= high, { error: 'Expected thresholds whose low is at most their high' }),
+])
+
+export type ClipSettings = z.output<typeof clipSchema>
+
+export const diffusionSchema = z.strictObject({
+  schedule: z
+    .discriminatedUnion('kind', [schedules.linear.schema, schedules.cosine.schema])
+    .prefault({ kind: 'linear' })
+    .describe('how noise grows with time'),
+  prediction: z.enum(names(predictions)).default('noise').describe('what the network predicts'),
+  variance: z.enum(varianceKinds).default('fixed-large').describe("variance of ancestral sampling: the posterior's (small) or beta (large)"),
+  weighting: z
+    .discriminatedUnion('kind', [weightings.uniform.schema, weightings.snr.schema, weightings['min-snr'].schema])
+    .prefault({ kind: 'uniform' })
+    .describe('how much each level counts in the loss'),
+  times: z.enum(names(timeSamplers)).default('uniform').describe('how training chooses times'),
+  timeLabel: z.enum(names(timeLabels)).default('step').describe('how the network is told the time: t, 1000 t / T, or (t + 1) / T'),
+  loss: z.enum(['l2', 'l1', 'huber']).default('l2').describe('distance between output and target'),
+  clip: clipSchema.prefault({ kind: 'range' }).describe('what keeps the predicted clean image in range while sampling'),
+})
+
+export type DiffusionOptions = z.input<typeof diffusionSchema>
+export type DiffusionSettings = z.output<typeof diffusionSchema>
+
+/** A diffusion process: everything about training and sampling that is neither network nor data. */
+export interface DiffusionProcess {
+  readonly settings: DiffusionSettings
+  readonly schedule: Schedule
+  readonly prediction: Prediction
+  readonly objective: Objective
+  /** The number by which the network is told a level's time. */
+  readonly label: Labeller
+}
+
+/** Complete settings from what a caller wrote. @throws DpmError DPM_INVALID_OPTION naming value, place and choices. */
+export function parseDiffusion(options: unknown, place = 'diffusion'): DiffusionSettings {
+  return parseOptions(diffusionSchema, options, place)
+}
+
+export function createProcess(settings: DiffusionSettings): DiffusionProcess {
+  const schedule = createSchedule(settings.schedule)
+  const prediction: Prediction = predictions[settings.prediction]
+  return {
+    settings,
+    schedule,
+    prediction,
+    objective: createObjective({
+      schedule,
+      prediction,
+      weighting: createWeighting(settings.weighting),
+      timeLabel: settings.timeLabel,
+      times: timeSamplers[settings.times],
+    }),
+    label: createLabeller(settings.timeLabel, schedule.steps),
+  }
+}
+
+export function createSchedule(settings: DiffusionSettings['schedule']): Schedule {
+  const definition: ScheduleDefinition = schedules[settings.kind]
+  return definition.create(settings)
+}
+
+export function createWeighting(settings: DiffusionSettings['weighting']): Weighting {
+  const definition: WeightingDefinition = weightings[settings.kind]
+  return definition.create(settings)
+}
+
+function names<Name extends string>(map: Readonly<Record<Name, unknown>>): [Name, ...Name[]] {
+  return Object.keys(map) as [Name, ...Name[]]
+}
+
+export type { PredictionName, TimeLabel, TimeSamplerName }

@@ -1,0 +1,6 @@
+/** Every way to choose training times, by name. */
+import type { TimeSampler } from './time-sampler.js'
+import { uniformTimes } from './uniform.js'
+
+export const timeSamplers = { uniform: uniformTimes } satisfies Record<string, TimeSampler>
+export type TimeSamplerName = keyof typeof timeSamplers
