@@ -1,0 +1,250 @@
+/** Installs libtorch into the cache: `npx dpm-torch setup`. Nothing else in the library downloads or writes it. */
+import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { DpmError, throwIfAborted } from '../errors.js'
+import { defineOptions } from '../options/options.js'
+import { cacheFolder, type Environment, entryFolder, type Receipt, readReceipt, receiptName } from './cache.js'
+import { SourceError } from './download.js'
+import { discoverLibtorch, inspectLibtorch, type Libtorch } from './discover.js'
+import { acquireInstallLock } from './install-lock.js'
+import { type Flavour, flavours, peakBytes } from './manifest.js'
+import { nvidiaDriver, requirePlatform } from './platform.js'
+import type { ReportProgress } from './progress.js'
+import { fillFrom, fillFromPip, fillFromZip, type Filled } from './sources.js'
+import { requireSpace } from './unpack.js'
+
+export const setupSources = ['auto', 'zip', 'pip'] as const
+
+export const SetupOptions = defineOptions(
+  'setup',
+  z.strictObject({
+    from: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('A libtorch zip, a torch wheel, a folder of wheels or an unpacked libtorch to install from.'),
+    source: z
+      .enum(setupSources)
+      .default('auto')
+      .describe('Where to download from: the official zip, the Python wheel through pip, or the first that answers.'),
+    flavour: z
+      .enum(['auto', ...flavours])
+      .default('auto')
+      .describe('cpu or cuda; auto takes cuda where there is an NVIDIA driver.'),
+    force: z.boolean().default(false).describe('Install again over what is there.'),
+  }),
+)
+
+export interface SetupCalls {
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ReportProgress | undefined
+  /** One line for people about what happens: a source that is skipped, another setup that is waited for. */
+  readonly onMessage?: ((line: string) => void) | undefined
+  readonly environment?: Environment
+}
+
+export interface SetupResult {
+  readonly libtorch: Libtorch
+  /** The folder in the cache. */
+  readonly folder: string
+  readonly sizeBytes: number
+  readonly seconds: number
+  /** False when it was there already. */
+  readonly installed: boolean
+}
+
+/**
+ * Makes sure that the cache holds a libtorch of the pinned version, and returns it.
+ *
+ * Safe to run twice at once: the second waits and finds the work done. Cancelled, killed or failed, it leaves nothing
+ * that looks complete.
+ *
+ * @throws DpmError DPM_SETUP_FAILED when no source gave one, DPM_WRITE_FAILED for the disk, DPM_FILE_INVALID and
+ *   DPM_LIBTORCH_MISMATCH for what `from` names, DPM_PLATFORM_UNSUPPORTED, DPM_ABORTED, DPM_INVALID_OPTION.
+ */
+export async function setupLibtorch(options: unknown = {}, calls: SetupCalls = {}): Promise<SetupResult> {
+  const settings = SetupOptions.parse(options)
+  const { signal, onMessage = () => undefined, environment = process.env } = calls
+  throwIfAborted(signal, 'The setup')
+  requirePlatform()
+  const started = performance.now()
+  const cache = cacheFolder(environment)
+  const flavour: Flavour = settings.flavour !== 'auto' ? settings.flavour : nvidiaDriver() !== null ? 'cuda' : 'cpu'
+  try {
+    await mkdir(cache, { recursive: true })
+    const lock = await acquireInstallLock(join(cache, 'setup.lock'), {
+      signal,
+      onWait: (holder) => onMessage(`Waiting for another setup to finish (${holder}).`),
+    })
+    try {
+      const seconds = () => (performance.now() - started) / 1000
+      const present = readReceipt(entryFolder(flavour, cache))
+      if (present && !settings.force) {
+        return { ...describe(entryFolder(flavour, cache), present), seconds: seconds(), installed: false }
+      }
+      await removeLeftovers(cache)
+      const folder = await install(settings, flavour, cache, { ...calls, onMessage, environment })
+      const receipt = readReceipt(folder)
+      if (!receipt) throw new DpmError('DPM_INTERNAL', `The libtorch just written to ${folder} is incomplete.`)
+      return { ...describe(folder, receipt), seconds: seconds(), installed: true }
+    } finally {
+      await lock.release()
+    }
+  } catch (error) {
+    throw asWriteFailure(error, cache)
+  }
+}
+
+function describe(folder: string, receipt: Receipt): Pick<SetupResult, 'libtorch' | 'folder' | 'sizeBytes'> {
+  return { libtorch: inspectLibtorch(join(folder, receipt.root), 'cache'), folder, sizeBytes: receipt.totalBytes }
+}
+
+/** What a killed setup left. Whoever holds the lock may do this. */
+async function removeLeftovers(cache: string): Promise<void> {
+  for (const name of await readdir(cache)) {
+    if (/^libtorch-.*\.(part|old)-/.test(name)) await rm(join(cache, name), { recursive: true, force: true })
+  }
+}
+
+async function install(
+  settings: z.output<typeof SetupOptions.schema>,
+  flavour: Flavour,
+  cache: string,
+  calls: SetupCalls & { readonly onMessage: (line: string) => void; readonly environment: Environment },
+): Promise<string> {
+  const part = `${entryFolder(flavour, cache)}.part-${randomUUID().slice(0, 8)}`
+  try {
+    const filled = await fill(settings, flavour, part, calls)
+    const root = inspectLibtorch(join(filled.tree, filled.root), 'cache')
+    await requireRuntime(root, filled)
+    await writeReceipt(filled, root)
+    throwIfAborted(calls.signal, 'The setup')
+    const entry = entryFolder(root.flavour, cache)
+    const old = `${entry}.old-${randomUUID().slice(0, 8)}`
+    if (existsSync(entry)) await rename(entry, old)
+    await rename(filled.tree, entry)
+    await rm(old, { recursive: true, force: true })
+    return entry
+  } finally {
+    await rm(part, { recursive: true, force: true })
+  }
+}
+
+/** Tries the sources in turn; each starts in an empty folder. */
+async function fill(
+  settings: z.output<typeof SetupOptions.schema>,
+  flavour: Flavour,
+  part: string,
+  calls: SetupCalls & { readonly onMessage: (line: string) => void; readonly environment: Environment },
+): Promise<Filled> {
+  const work = { part, flavour, wanted: settings.flavour, ...calls }
+  if (settings.from !== undefined) {
+    await empty(part)
+    return fillFrom(settings.from, work)
+  }
+  const sources = {
+    zip: { label: 'The official libtorch zip', fill: fillFromZip },
+    pip: { label: 'The torch wheel through pip', fill: fillFromPip },
+  } as const
+  const names = settings.source === 'auto' ? (['zip', 'pip'] as const) : [settings.source]
+  const refusals: string[] = []
+  for (const name of names) {
+    const source = sources[name]
+    await empty(part)
+    await requireSpace(part, peakBytes[name][flavour])
+    try {
+      return await source.fill({ ...work, impatient: settings.source === 'auto' })
+    } catch (error) {
+      throwIfAborted(calls.signal, 'The setup')
+      const refused = error instanceof SourceError || (error instanceof DpmError && error.code === 'DPM_FILE_INVALID')
+      if (!refused) throw error
+      refusals.push(`${source.label}: ${error.message}.`.replace(/\.\.$/, '.'))
+      calls.onMessage(`${source.label} is skipped: ${error.message}`)
+    }
+  }
+  throw new DpmError(
+    'DPM_SETUP_FAILED',
+    `libtorch could not be installed.\n${refusals.join('\n')}\nDownload it on a machine that can, and run ` +
+      '`npx dpm-torch setup --from FILE` with the zip or the wheels; or set DPM_TORCH_LIBTORCH to a libtorch you have.',
+    { details: { refusals } },
+  )
+}
+
+async function empty(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true })
+}
+
+/** The wheel of a CUDA build finds `libcudart` and `libcupti` only in the nvidia folder beside it. */
+async function requireRuntime(libtorch: Libtorch, filled: Filled): Promise<void> {
+  if (!filled.needsRuntime) return
+  const names = (await readdir(join(filled.tree, 'nvidia'), { recursive: true }).catch(() => [])).join('\n')
+  const missing = ['libcudart.so', 'libcupti.so'].filter((name) => !names.includes(name))
+  if (missing.length === 0) return
+  throw new DpmError(
+    'DPM_LIBTORCH_MISMATCH',
+    `libtorch ${libtorch.version} is a CUDA build: even on the processor it needs ${missing.join(' and ')}, which ` +
+      'were not found. Put the wheels nvidia-cuda-runtime and nvidia-cuda-cupti beside the torch wheel.',
+    { details: { missing } },
+  )
+}
+
+async function writeReceipt(filled: Filled, libtorch: Libtorch): Promise<void> {
+  const files = await readdir(filled.tree, { recursive: true, withFileTypes: true })
+  const libraries: { path: string; sizeBytes: number }[] = []
+  let totalBytes = 0
+  for (const file of files) {
+    if (!file.isFile()) continue
+    const path = join(file.parentPath, file.name)
+    const sizeBytes = (await stat(path)).size
+    totalBytes += sizeBytes
+    if (/\.so(\.\d+)*$/.test(file.name)) libraries.push({ path: path.slice(filled.tree.length + 1), sizeBytes })
+  }
+  const receipt: Receipt = {
+    format: 1,
+    version: libtorch.version,
+    flavour: libtorch.flavour,
+    source: filled.source,
+    root: filled.root,
+    libraries,
+    totalBytes,
+  }
+  await writeFile(join(filled.tree, receiptName), `${JSON.stringify(receipt, null, 2)}\n`)
+}
+
+const writeCodes: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'your disk quota is used up',
+  EROFS: 'it is read-only',
+  EACCES: 'you may not write there',
+  EPERM: 'you may not write there',
+  ENOTDIR: 'a part of that path is a file',
+  EEXIST: 'a part of that path is a file',
+  ENOENT: 'it cannot be made',
+}
+
+function asWriteFailure(error: unknown, cache: string): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException
+  const why = syscall !== undefined && typeof code === 'string' ? writeCodes[code] : undefined
+  if (why === undefined || error instanceof DpmError) return error
+  return new DpmError(
+    'DPM_WRITE_FAILED',
+    `libtorch cannot be written to the cache folder ${cache}: ${why}. Set DPM_TORCH_HOME to a folder that you can write.`,
+    { cause: error, details: { cache } },
+  )
+}
+
+/** What `discoverLibtorch` finds, or what a setup has just installed where it found none. */
+export async function ensureLibtorch(calls: SetupCalls = {}): Promise<Libtorch> {
+  try {
+    return discoverLibtorch({ environment: calls.environment ?? process.env })
+  } catch (error) {
+    if (!(error instanceof DpmError) || error.code !== 'DPM_LIBTORCH_MISSING') throw error
+    // A choice that somebody made and that is wrong is theirs to mend.
+    if (error.details.source !== undefined) throw error
+  }
+  return (await setupLibtorch({}, calls)).libtorch
+}

@@ -1,0 +1,180 @@
+/** The places a libtorch can come from. Each fills an empty folder, or says why it cannot. */
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { DpmError, expected } from '../errors.js'
+import type { Environment } from './cache.js'
+import { download, SourceError } from './download.js'
+import { findRoot, inspectLibtorch } from './discover.js'
+import { type Flavour, peakBytes, type WheelPin, wheelsOf, zipAddress, zipServer } from './manifest.js'
+import { findPip, pipDownload } from './pip.js'
+import type { ReportProgress } from './progress.js'
+import { copyUnpacked, describeArchive, requireSpace, unpackArchive } from './unpack.js'
+
+export interface FillWork {
+  /** An empty folder of ours; whatever is left in it is removed afterwards. */
+  readonly part: string
+  readonly flavour: Flavour
+  /** What the caller asked for: with `auto` an archive of the other flavour is taken as it is. */
+  readonly wanted: Flavour | 'auto'
+  /** Another source may be tried after this one. */
+  readonly impatient?: boolean
+  readonly environment: Environment
+  readonly onMessage: (line: string) => void
+  readonly onProgress?: ReportProgress | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Filled {
+  /** The folder to become the cache entry. */
+  readonly tree: string
+  /** The folder in it with `lib/`. */
+  readonly root: string
+  readonly source: string
+  readonly needsRuntime: boolean
+}
+
+/** A source that says nothing for so long is skipped where there is another. */
+const impatientSeconds = 10
+const patientSeconds = 60
+/** pip says nothing while it starts, reads the index and, at the end, checks and moves 0.5 GB. */
+const pipSilenceSeconds = 60
+
+async function makeTree(part: string): Promise<string> {
+  const tree = join(part, 'tree')
+  await mkdir(tree, { recursive: true })
+  return tree
+}
+
+/** The official zip, from download.pytorch.org or the mirror in DPM_TORCH_MIRROR. */
+export async function fillFromZip(work: FillWork): Promise<Filled> {
+  const { part, flavour, environment } = work
+  const address = zipAddress(flavour, environment.DPM_TORCH_MIRROR || zipServer)
+  const path = join(part, 'libtorch.zip')
+  try {
+    const silenceSeconds = work.impatient ? impatientSeconds : patientSeconds
+    await download(address, path, { signal: work.signal, onProgress: work.onProgress, silenceSeconds })
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error
+    const proxied = environment.HTTPS_PROXY || environment.https_proxy
+    throw new SourceError(
+      `${new URL(address).host}: ${error.message}${proxied ? ' (it is asked directly; only pip follows your proxy)' : ''}`,
+    )
+  }
+  const tree = await makeTree(part)
+  const root = await unpackArchive(path, tree, flavour, work)
+  return { tree, root, source: address, needsRuntime: false }
+}
+
+/** The torch wheel and the nvidia wheels it needs, through the user's pip. */
+export async function fillFromPip(work: FillWork): Promise<Filled> {
+  const tree = await makeTree(work.part)
+  await pipInto(tree, wheelsOf[work.flavour], work)
+  return { tree, root: 'torch', source: `pip: ${pinNames(wheelsOf[work.flavour])}`, needsRuntime: true }
+}
+
+function pinNames(pins: readonly WheelPin[]): string {
+  return pins.map((pin) => `${pin.name}==${pin.version}`).join(' ')
+}
+
+/** One wheel after another, each deleted once unpacked, so that the disk never holds them all. */
+async function pipInto(tree: string, pins: readonly WheelPin[], work: FillWork): Promise<void> {
+  const pip = await findPip()
+  if (!pip) {
+    throw new SourceError('there is no pip: neither `python3 -m pip` nor pip answers (apt-get install python3-pip)')
+  }
+  const folder = join(work.part, 'wheels')
+  for (const pin of pins) {
+    const wheels = await pipDownload(pip, [pin], folder, {
+      signal: work.signal,
+      onProgress: work.onProgress,
+      silenceSeconds: pipSilenceSeconds,
+    })
+    for (const wheel of wheels) await unpackArchive(wheel, tree, work.flavour, work)
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/**
+ * A file or folder that the user has.
+ * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID, DPM_LIBTORCH_MISMATCH, DPM_INVALID_OPTION
+ */
+export async function fillFrom(from: string, work: FillWork): Promise<Filled> {
+  const path = resolve(from)
+  const information = await stat(path).catch(() => null)
+  if (!information) throw new DpmError('DPM_FILE_MISSING', `\`from\` names ${path}, which does not exist.`)
+  if (!information.isDirectory()) return fillFromArchive(path, work)
+  const root = findRoot(path)
+  if (root !== null) return fillFromFolder(root, work)
+  const archives = (await readdir(path)).filter((name) => /^(torch-.*\.whl|libtorch-.*\.zip)$/.test(name)).sort()
+  const [first, second] = archives
+  if (first === undefined) {
+    throw expected(
+      'a libtorch zip, a torch wheel, a folder with one, or an unpacked libtorch',
+      'from',
+      path,
+      'That folder has no lib/libtorch_cpu.so, no torch-*.whl and no libtorch-*.zip.',
+      'DPM_FILE_INVALID',
+    )
+  }
+  if (second !== undefined) {
+    throw expected('a folder with one libtorch', 'from', path, `It has ${archives.join(', ')}: name one of them.`, 'DPM_FILE_INVALID')
+  }
+  return fillFromArchive(join(path, first), work)
+}
+
+async function fillFromFolder(root: string, work: FillWork): Promise<Filled> {
+  // Version and completeness before copying, not after.
+  const found = inspectLibtorch(root, 'from')
+  const flavour = chooseFlavour(found.flavour === 'cuda', root, work)
+  const tree = await makeTree(work.part)
+  const copied = await copyUnpacked(root, tree, flavour, work)
+  const wheel = existsSync(join(root, 'version.py'))
+  return { tree, root: copied, source: root, needsRuntime: wheel && found.flavour === 'cuda' }
+}
+
+async function fillFromArchive(path: string, work: FillWork): Promise<Filled> {
+  const contents = await describeArchive(path)
+  if (contents.kind === 'nvidia-wheel') {
+    throw expected('a torch wheel or a libtorch zip', 'from', path, 'Name the torch wheel; its nvidia wheels are found beside it.', 'DPM_FILE_INVALID')
+  }
+  const flavour = chooseFlavour(contents.cuda, path, work)
+  await requireSpace(work.part, peakBytes.from[flavour])
+  const tree = await makeTree(work.part)
+  const root = await unpackArchive(path, tree, flavour, work)
+  const needsRuntime = contents.kind === 'torch-wheel' && contents.cuda
+  if (needsRuntime) await addRuntime(dirname(path), tree, { ...work, flavour })
+  return { tree, root, source: path, needsRuntime }
+}
+
+function chooseFlavour(cuda: boolean, place: string, work: FillWork): Flavour {
+  if (cuda || work.flavour === 'cpu') return work.flavour
+  if (work.wanted === 'auto') return 'cpu'
+  throw expected('a CUDA build of libtorch', 'from', place, 'It has no libtorch_cuda.so. Leave `--flavour cuda` out to install it.', 'DPM_FILE_INVALID')
+}
+
+/** The nvidia wheels that belong to a torch wheel: those beside it, the rest through pip. */
+async function addRuntime(folder: string, tree: string, work: FillWork): Promise<void> {
+  const names = await readdir(folder)
+  const missing: WheelPin[] = []
+  for (const pin of wheelsOf[work.flavour].slice(1)) {
+    const start = `${pin.name.replaceAll('-', '_')}-`
+    const beside = names.filter((name) => name.startsWith(start) && name.endsWith('.whl'))
+    const wheel = beside.find((name) => name.startsWith(`${start}${pin.version}`)) ?? beside[0]
+    if (wheel === undefined) missing.push(pin)
+    else await unpackArchive(join(folder, wheel), tree, work.flavour, work)
+  }
+  if (missing.length === 0) return
+  work.onMessage(`${pinNames(missing)} not found beside the torch wheel: asking pip.`)
+  try {
+    await pipInto(tree, missing, work)
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error
+    throw new DpmError(
+      'DPM_SETUP_FAILED',
+      `The torch wheel needs ${pinNames(missing)}, which are not in ${basename(folder) || folder}, and ${error.message}. ` +
+        'Download these wheels and put them beside it.',
+      { cause: error },
+    )
+  }
+}

@@ -1,0 +1,303 @@
+/**
+ * Reads zip files of any size by their central directory, streaming each entry: stored or deflated, ZIP64 too.
+ *
+ * Written for archives from elsewhere: a path that would leave the folder, a link, an encrypted entry, two entries that
+ * share bytes, or an entry that inflates to more than it declares (a zip bomb) is refused.
+ * Format: APPNOTE.TXT 6.3.10 of PKWARE, §4.3.
+ */
+import { type FileHandle, open } from 'node:fs/promises'
+import { Transform, type TransformCallback } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { promisify } from 'node:util'
+import { crc32, createInflateRaw, inflateRaw } from 'node:zlib'
+import { DpmError } from '../errors.js'
+
+export interface ZipEntry {
+  /** Path inside the archive, with forward slashes; never absolute, never with `..`. */
+  readonly path: string
+  readonly method: 'stored' | 'deflated'
+  readonly compressedBytes: number
+  readonly sizeBytes: number
+  readonly crc32: number
+  readonly executable: boolean
+  /** Where the entry's local header starts. */
+  readonly offset: number
+}
+
+export interface ExtractOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Sees every chunk that is written. */
+  readonly observe?: (chunk: Buffer) => void
+}
+
+export interface ZipArchive {
+  readonly path: string
+  /** Files only, in the order of the central directory. */
+  readonly entries: readonly ZipEntry[]
+  /**
+   * Writes the bytes of one entry to a stream and checks their number and CRC-32.
+   * @throws DpmError DPM_FILE_INVALID
+   */
+  extract(entry: ZipEntry, into: NodeJS.WritableStream, options?: ExtractOptions): Promise<void>
+  /** The same for an entry that fits into memory. */
+  read(entry: ZipEntry): Promise<Buffer>
+  close(): Promise<void>
+}
+
+const endSignature = 0x06054b50
+const end64LocatorSignature = 0x07064b50
+const end64Signature = 0x06064b50
+const centralSignature = 0x02014b50
+const localSignature = 0x04034b50
+const endBytes = 22
+const longestComment = 0xffff
+/** Deflate cannot shrink further than 1032 : 1, so a larger declared ratio is a lie. */
+const largestRatio = 1032
+/** A central directory longer than this is no libtorch (the torch wheel's is 2 MB). */
+const longestDirectory = 256e6
+
+const inflate = promisify<Buffer, { maxOutputLength: number }, Buffer>(inflateRaw)
+
+/** @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID */
+export async function openZip(path: string): Promise<ZipArchive> {
+  let file: FileHandle
+  try {
+    file = await open(path, 'r')
+  } catch (cause) {
+    throw new DpmError('DPM_FILE_MISSING', `The archive ${path} cannot be opened.`, { cause })
+  }
+  try {
+    const { size } = await file.stat()
+    const entries = await readDirectory(file, path, size)
+    return {
+      path,
+      entries,
+      extract: (entry, into, options = {}) => extractEntry(file, path, entry, into, options),
+      read: (entry) => readEntry(file, path, entry),
+      close: () => file.close(),
+    }
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+function invalid(path: string, why: string): DpmError {
+  return new DpmError(
+    'DPM_FILE_INVALID',
+    `${path} is no usable zip archive: ${why}. Download it again, or take it from another place.`,
+    { details: { path } },
+  )
+}
+
+async function readAt(file: FileHandle, path: string, offset: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length)
+  const { bytesRead } = await file.read(bytes, 0, length, offset)
+  if (bytesRead !== length) throw invalid(path, `it ends at byte ${offset + bytesRead}, in the middle of an entry`)
+  return bytes
+}
+
+interface Directory {
+  readonly offset: number
+  readonly length: number
+  readonly count: number
+}
+
+async function findDirectory(file: FileHandle, path: string, size: number): Promise<Directory> {
+  const tailBytes = Math.min(size, endBytes + longestComment)
+  const tail = await readAt(file, path, size - tailBytes, tailBytes)
+  let at = tailBytes - endBytes
+  while (at >= 0 && !(tail.readUInt32LE(at) === endSignature && at + endBytes + tail.readUInt16LE(at + 20) === tailBytes)) at--
+  if (at < 0) throw invalid(path, 'its list of files, which ends a zip, is missing: it was cut short or is something else')
+  const directory = { offset: tail.readUInt32LE(at + 16), length: tail.readUInt32LE(at + 12), count: tail.readUInt16LE(at + 10) }
+  const locatorAt = size - tailBytes + at - 20
+  if (locatorAt < 0) return directory
+  const locator = await readAt(file, path, locatorAt, 20)
+  if (locator.readUInt32LE(0) !== end64LocatorSignature) return directory
+  const end64 = await readAt(file, path, Number(locator.readBigUInt64LE(8)), 56)
+  if (end64.readUInt32LE(0) !== end64Signature) throw invalid(path, 'its ZIP64 record is damaged')
+  return {
+    offset: Number(end64.readBigUInt64LE(48)),
+    length: Number(end64.readBigUInt64LE(40)),
+    count: Number(end64.readBigUInt64LE(32)),
+  }
+}
+
+async function readDirectory(file: FileHandle, path: string, size: number): Promise<ZipEntry[]> {
+  if (size < endBytes) throw invalid(path, `it has only ${size} bytes`)
+  const { offset, length, count } = await findDirectory(file, path, size)
+  if (offset + length > size || length > longestDirectory) throw invalid(path, 'its list of files lies outside the file')
+  const bytes = await readAt(file, path, offset, length)
+  const entries: ZipEntry[] = []
+  const paths = new Set<string>()
+  let at = 0
+  for (let index = 0; index < count; index++) {
+    if (at + 46 > length || bytes.readUInt32LE(at) !== centralSignature) throw invalid(path, 'its list of files is damaged')
+    const [nameBytes, extraBytes, commentBytes] = [28, 30, 32].map((field) => bytes.readUInt16LE(at + field)) as [number, number, number]
+    const next = at + 46 + nameBytes + extraBytes + commentBytes
+    if (next > length) throw invalid(path, 'its list of files is damaged')
+    const name = bytes.toString('utf8', at + 46, at + 46 + nameBytes)
+    requireSafePath(path, name)
+    if (!name.endsWith('/')) {
+      if (paths.has(name)) throw invalid(path, `${name} is in it twice`)
+      paths.add(name)
+      const extra = bytes.subarray(at + 46 + nameBytes, at + 46 + nameBytes + extraBytes)
+      entries.push(readCentralHeader(path, name, bytes.subarray(at, at + 46), extra))
+    }
+    at = next
+  }
+  requireApart(path, entries, offset)
+  return entries
+}
+
+function requireSafePath(path: string, name: string): void {
+  const unsafe =
+    name === '' || name.startsWith('/') || /^[A-Za-z]:/.test(name) || /[\\\0]/.test(name) || name.split('/').includes('..')
+  if (unsafe) throw invalid(path, `it wants to write outside its folder, to ${JSON.stringify(name)}`)
+}
+
+function readCentralHeader(path: string, name: string, header: Buffer, extra: Buffer): ZipEntry {
+  const flags = header.readUInt16LE(8)
+  const method = header.readUInt16LE(10)
+  if (flags & 1) throw invalid(path, `${name} is encrypted`)
+  if (method !== 0 && method !== 8) throw invalid(path, `${name} is compressed with method ${method}, which is not deflate`)
+  const mode = header.readUInt16LE(4) >> 8 === 3 ? header.readUInt32LE(38) >>> 16 : 0
+  if ((mode & 0o170000) === 0o120000) throw invalid(path, `${name} is a link`)
+  // ZIP64 (§4.5.3): in this order, each only where the 32-bit field is full.
+  const wide = findExtra(extra, 1)
+  let at = 0
+  const field = (narrow: number): number => {
+    if (narrow !== 0xffffffff) return narrow
+    if (at + 8 > wide.length) throw invalid(path, `the sizes of ${name} are missing`)
+    at += 8
+    return Number(wide.readBigUInt64LE(at - 8))
+  }
+  const sizeBytes = field(header.readUInt32LE(24))
+  const compressedBytes = field(header.readUInt32LE(20))
+  const offset = field(header.readUInt32LE(42))
+  if (sizeBytes > compressedBytes * largestRatio + 1024) {
+    throw invalid(path, `${name} claims to inflate from ${compressedBytes} to ${sizeBytes} bytes, more than deflate can`)
+  }
+  if (method === 0 && sizeBytes !== compressedBytes) throw invalid(path, `${name} has two different sizes`)
+  return {
+    path: name,
+    method: method === 0 ? 'stored' : 'deflated',
+    compressedBytes,
+    sizeBytes,
+    crc32: header.readUInt32LE(16),
+    executable: (mode & 0o111) !== 0,
+    offset,
+  }
+}
+
+function findExtra(extra: Buffer, wanted: number): Buffer {
+  for (let at = 0; at + 4 <= extra.length; ) {
+    const length = extra.readUInt16LE(at + 2)
+    if (extra.readUInt16LE(at) === wanted) return extra.subarray(at + 4, at + 4 + length)
+    at += 4 + length
+  }
+  return Buffer.alloc(0)
+}
+
+/** Entries that overlap would let a small archive declare the same bytes many times. */
+function requireApart(path: string, entries: readonly ZipEntry[], end: number): void {
+  const sorted = [...entries].sort((a, b) => a.offset - b.offset)
+  sorted.forEach((entry, index) => {
+    const limit = sorted[index + 1]?.offset ?? end
+    if (entry.offset + 30 + entry.compressedBytes > limit) throw invalid(path, `${entry.path} overlaps what follows it`)
+  })
+}
+
+/** Passes bytes on while counting them and updating their CRC-32. */
+class Check extends Transform {
+  sizeBytes = 0
+  crc32 = 0
+  readonly #limit: number
+  readonly #observe: ExtractOptions['observe']
+
+  constructor(limit: number, observe: ExtractOptions['observe']) {
+    super()
+    this.#limit = limit
+    this.#observe = observe
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.sizeBytes += chunk.length
+    if (this.sizeBytes > this.#limit) return done(new Error(`more than the ${this.#limit} bytes that it declares`))
+    this.crc32 = crc32(chunk, this.crc32)
+    this.#observe?.(chunk)
+    done(null, chunk)
+  }
+}
+
+async function extractEntry(
+  file: FileHandle,
+  path: string,
+  entry: ZipEntry,
+  into: NodeJS.WritableStream,
+  { signal, observe }: ExtractOptions,
+): Promise<void> {
+  const start = await dataOffset(file, path, entry)
+  const check = new Check(entry.sizeBytes, observe)
+  const source = readRange(file, start, entry.compressedBytes)
+  const options = signal ? { signal } : {}
+  try {
+    if (entry.method === 'stored') await pipeline(source, check, into, options)
+    else await pipeline(source, createInflateRaw({ chunkSize: 256 * 1024 }), check, into, options)
+  } catch (cause) {
+    if (signal?.aborted || isFileSystemError(cause)) throw cause
+    throw new DpmError('DPM_FILE_INVALID', `${entry.path} in ${path} is damaged: ${(cause as Error).message}.`, { cause })
+  }
+  requireSame(path, entry, check.sizeBytes, check.crc32)
+}
+
+/** Where an entry's bytes start: its local header repeats the name, and its extra fields may have another length. */
+async function dataOffset(file: FileHandle, path: string, entry: ZipEntry): Promise<number> {
+  const local = await readAt(file, path, entry.offset, 30)
+  if (local.readUInt32LE(0) !== localSignature) throw invalid(path, `${entry.path} is not where the list of files says`)
+  return entry.offset + 30 + local.readUInt16LE(26) + local.readUInt16LE(28)
+}
+
+function requireSame(path: string, entry: ZipEntry, sizeBytes: number, checksum: number): void {
+  if (sizeBytes === entry.sizeBytes && checksum === entry.crc32) return
+  throw new DpmError(
+    'DPM_FILE_INVALID',
+    `${entry.path} in ${path} is damaged: expected ${entry.sizeBytes} bytes with CRC-32 ${hex(entry.crc32)} but it has ` +
+      `${sizeBytes} with ${hex(checksum)}. Download the archive again.`,
+  )
+}
+
+async function* readRange(file: FileHandle, start: number, length: number): AsyncGenerator<Buffer> {
+  const blockBytes = 1 << 20
+  for (let at = 0; at < length; ) {
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(Math.min(blockBytes, length - at)), 0, null, start + at)
+    if (bytesRead === 0) return
+    at += bytesRead
+    yield buffer.subarray(0, bytesRead)
+  }
+}
+
+/** Whole entry at once: several times faster than a stream for a small one, and a libtorch has 9,000 of those. */
+async function readEntry(file: FileHandle, path: string, entry: ZipEntry): Promise<Buffer> {
+  const raw = await readAt(file, path, await dataOffset(file, path, entry), entry.compressedBytes)
+  const data = entry.method === 'stored' ? raw : await inflateWhole(path, entry, raw)
+  requireSame(path, entry, data.length, crc32(data))
+  return data
+}
+
+async function inflateWhole(path: string, entry: ZipEntry, raw: Buffer): Promise<Buffer> {
+  try {
+    return await inflate(raw, { maxOutputLength: Math.max(1, entry.sizeBytes) })
+  } catch (cause) {
+    throw new DpmError('DPM_FILE_INVALID', `${entry.path} in ${path} is damaged: ${(cause as Error).message}.`, { cause })
+  }
+}
+
+function hex(value: number): string {
+  return (value >>> 0).toString(16).padStart(8, '0')
+}
+
+/** Errors of the disk (full, read-only) are no fault of the archive. */
+function isFileSystemError(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'syscall' in error
+}
