@@ -1,0 +1,148 @@
+/**
+ * The checkpoints of a run: one file per step, `latest.json` that points to the newest, and a policy that says which
+ * older ones stay.
+ */
+import { readdir, readFile, stat, unlink } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import * as z from 'zod'
+import { DpmError } from '../errors.js'
+import { writeAtomically } from '../files/atomic-write.js'
+import { readFailure, systemCode, writeFailure } from '../files/file-failure.js'
+import { Checkpoint, type CheckpointContent, stepOfName, writeCheckpointFile } from './checkpoint.js'
+
+/** Which checkpoints stay when a new one is written. */
+export const retentionSchema = z.strictObject({
+  last: z.int().min(1).default(2).describe('How many of the newest checkpoints stay'),
+  everySteps: z.int().min(1).optional().describe('Checkpoints at multiples of this many steps stay for good'),
+})
+export type Retention = z.output<typeof retentionSchema>
+
+/** Receives what was odd but could be mended. */
+export type Warn = (message: string) => void
+
+const latestName = 'latest.json'
+const latestSchema = z.object({ file: z.string().refine((name) => stepOfName(name) !== undefined) })
+
+/**
+ * Writes a checkpoint, points `latest.json` to it and applies the retention policy. Every file is replaced whole; older
+ * checkpoints go only after the new one has been opened and found complete.
+ * @returns the checkpoint's path.
+ * @throws DpmError DPM_WRITE_FAILED; all earlier checkpoints are then still there.
+ */
+export async function writeCheckpoint(
+  folder: string,
+  content: CheckpointContent,
+  retention?: Retention,
+): Promise<string> {
+  const path = await writeCheckpointFile(folder, content)
+  const checkpoint = await Checkpoint.open(path)
+  await checkpoint.close()
+  const { step } = content.progress
+  await writeAtomically(join(folder, latestName), Buffer.from(`${JSON.stringify({ file: basename(path), step })}\n`))
+  if (retention) await applyRetention(folder, step, retention)
+  return path
+}
+
+/** Steps that go when `step` has just been written. Later ones are of a run that was wound back; they stay. */
+export function expiredSteps(steps: readonly number[], step: number, retention: Retention): number[] {
+  const newestFirst = steps.filter((other) => other <= step).sort((a, b) => b - a)
+  return newestFirst
+    .slice(retention.last)
+    .filter((other) => retention.everySteps === undefined || other % retention.everySteps !== 0)
+    .filter((other) => other !== step)
+}
+
+async function applyRetention(folder: string, step: number, retention: Retention): Promise<void> {
+  const names = await checkpointNames(folder)
+  const expired = new Set(expiredSteps([...names.keys()], step, retention))
+  for (const [other, name] of names) {
+    if (!expired.has(other)) continue
+    await unlink(join(folder, name)).catch((error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw writeFailure(join(folder, name), error)
+    })
+  }
+}
+
+/** Checkpoint files of a folder by step, newest first. */
+async function checkpointNames(folder: string): Promise<Map<number, string>> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return []
+    throw readFailure(folder, error, 'folder')
+  })
+  const found = names.flatMap((name): [number, string][] => {
+    const step = stepOfName(name)
+    return step === undefined ? [] : [[step, name]]
+  })
+  return new Map(found.sort(([a], [b]) => b - a))
+}
+
+/**
+ * The newest checkpoint of a folder that is complete: the one `latest.json` names, or, when that is missing or bad, the
+ * one with the highest step; `warn` hears what was passed over.
+ * @returns its path, or undefined when there is none.
+ */
+export async function findLatest(folder: string, warn: Warn = emitWarning): Promise<string | undefined> {
+  const named = await namedLatest(folder, warn)
+  if (named !== undefined) return named
+  for (const name of (await checkpointNames(folder)).values()) {
+    const path = join(folder, name)
+    const fault = await faultOf(path)
+    if (fault === undefined) {
+      warn(`Using ${JSON.stringify(path)}, the newest complete checkpoint in its folder.`)
+      return path
+    }
+    warn(`Passed over ${JSON.stringify(path)}: ${fault}`)
+  }
+  return undefined
+}
+
+async function namedLatest(folder: string, warn: Warn): Promise<string | undefined> {
+  const pointer = join(folder, latestName)
+  let file: string
+  try {
+    file = latestSchema.parse(JSON.parse(await readFile(pointer, 'utf8'))).file
+  } catch (error) {
+    const missing = systemCode(error) === 'ENOENT'
+    if (!missing) warn(`${JSON.stringify(pointer)} cannot be read as a pointer to a checkpoint; looking at the files.`)
+    return undefined
+  }
+  const fault = await faultOf(join(folder, file))
+  if (fault === undefined) return join(folder, file)
+  warn(`${JSON.stringify(pointer)} points to ${file}, which cannot be used: ${fault}`)
+  return undefined
+}
+
+async function faultOf(path: string): Promise<string | undefined> {
+  try {
+    await (await Checkpoint.open(path)).close()
+    return undefined
+  } catch (error) {
+    if (error instanceof DpmError) return error.message
+    throw error
+  }
+}
+
+/**
+ * Opens a checkpoint file, or the latest checkpoint of a run folder or checkpoints folder.
+ * @throws DpmError DPM_FILE_MISSING when there is none; DPM_FILE_INVALID when the file named is truncated or foreign.
+ */
+export async function readCheckpoint(pathOrFolder: string, warn: Warn = emitWarning): Promise<Checkpoint> {
+  const found = await stat(pathOrFolder).catch((error: unknown) => {
+    throw readFailure(pathOrFolder, error, 'checkpoint, run folder or checkpoints folder')
+  })
+  if (!found.isDirectory()) return Checkpoint.open(pathOrFolder)
+  const inside = join(pathOrFolder, 'checkpoints')
+  const isRun = await stat(inside).then((entry) => entry.isDirectory(), () => false)
+  const folder = isRun ? inside : pathOrFolder
+  const latest = await findLatest(folder, warn)
+  if (latest !== undefined) return Checkpoint.open(latest)
+  throw new DpmError(
+    'DPM_FILE_MISSING',
+    `There is no complete checkpoint in ${JSON.stringify(folder)}. Train until the first one is written, or name another folder.`,
+    { details: { path: folder } },
+  )
+}
+
+function emitWarning(message: string): void {
+  process.emitWarning(message, 'DpmWarning')
+}
