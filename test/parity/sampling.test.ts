@@ -8,8 +8,8 @@ import { samplerSchema } from '../../lib/sampling/samplers.js'
 import { spacingNames } from '../../lib/sampling/spacings/list.js'
 
 /**
- * Both sides compute in float64; what is left is rounding: diffusers takes 1 - abar, which cancels near t = 0, and the
- * error of one step goes through all that follow.
+ * Both sides compute in float64 and are 4e-13 apart, most runs 1e-14; but where diffusers' DDPM ends at a time above 0
+ * (`trailing`) it adds noise of 1e-10.
  */
 const tolerance = 1e-9
 
