@@ -1,0 +1,37 @@
+/** What a data set's file gives to the catalog: its name, its options, and how it opens. */
+import type * as z from 'zod'
+import { defineOptions, type OptionsDefinition } from '../options/options.js'
+import type { DataSet, OpenProgress } from './data-set.js'
+
+export interface OpenContext {
+  readonly signal?: AbortSignal | undefined
+  readonly progress?: OpenProgress | undefined
+}
+
+export interface DataSetDefinition<Settings = unknown> {
+  readonly name: string
+  readonly options: OptionsDefinition<Settings>
+  /**
+   * Finds, checks and indexes the data; small sets are decoded into memory.
+   * @throws DpmError DPM_DATA_MISSING when it is not there, DPM_DATA_INVALID naming the file that is not what it should be.
+   */
+  open(settings: Settings, context?: OpenContext): Promise<DataSet>
+}
+
+export interface DataSetDeclaration<Schema extends z.ZodType<{ readonly kind: string }>> {
+  readonly name: z.output<Schema>['kind']
+  /** A strict object whose `kind` is the data set's name. */
+  readonly options: Schema
+  open(settings: z.output<Schema>, context: OpenContext): Promise<DataSet>
+}
+
+/** The schema goes in bare and comes out as a definition, which parses and lists the options. */
+export function defineDataSet<Schema extends z.ZodType<{ readonly kind: string }>>(
+  declaration: DataSetDeclaration<Schema>,
+): DataSetDefinition<z.output<Schema>> {
+  return {
+    name: declaration.name,
+    options: defineOptions(declaration.name, declaration.options),
+    open: (settings, context = {}) => declaration.open(settings, context),
+  }
+}

@@ -1,0 +1,89 @@
+/** A data set whose decoded examples are all held in memory; and the checks that every data set makes. */
+import { DpmError, expected, throwIfAborted } from '../errors.js'
+import type { DataSet, ImageShape } from './data-set.js'
+
+export interface MemoryDataSetParts extends ImageShape {
+  readonly name: string
+  /** N×C×H×W, examples one after the other. */
+  readonly images: Uint8Array
+  /** N class indices; null when the data has no classes. */
+  readonly labels: ArrayLike<number> | null
+  readonly classes: readonly string[]
+}
+
+export class MemoryDataSet implements DataSet {
+  readonly name: string
+  readonly channels: number
+  readonly height: number
+  readonly width: number
+  readonly length: number
+  readonly classes: readonly string[]
+  readonly corrupt = []
+  readonly #labels: ArrayLike<number> | null
+  #images: Uint8Array | null
+
+  constructor(parts: MemoryDataSetParts) {
+    this.name = parts.name
+    this.channels = parts.channels
+    this.height = parts.height
+    this.width = parts.width
+    this.length = parts.images.length / exampleBytes(parts)
+    this.classes = parts.labels ? parts.classes : []
+    this.#labels = parts.labels
+    this.#images = parts.images
+  }
+
+  classOf(index: number): number {
+    checkIndex(this, index)
+    return this.#labels?.[index] ?? -1
+  }
+
+  async read(indices: readonly number[], into: Uint8Array, signal?: AbortSignal): Promise<void> {
+    throwIfAborted(signal, 'Reading the data')
+    checkRead(this, indices, into)
+    if (!this.#images) throw closed(this.name)
+    const size = exampleBytes(this)
+    for (const [slot, index] of indices.entries()) {
+      into.set(this.#images.subarray(index * size, (index + 1) * size), slot * size)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#images = null
+  }
+}
+
+/** Bytes of one decoded example. */
+export function exampleBytes({ channels, height, width }: ImageShape): number {
+  return channels * height * width
+}
+
+/** @throws DpmError DPM_INVALID_ARGUMENT when indices or buffer do not fit the data. */
+export function checkRead(dataSet: DataSet, indices: readonly number[], into: Uint8Array): void {
+  for (const index of indices) checkIndex(dataSet, index)
+  const bytes = indices.length * exampleBytes(dataSet)
+  if (into.length !== bytes) throw expected(`a Uint8Array of ${bytes} bytes`, 'into', into)
+}
+
+export function checkIndex(dataSet: DataSet, index: number): void {
+  if (!Number.isInteger(index) || index < 0 || index >= dataSet.length) {
+    throw expected(`a whole number from 0 to ${dataSet.length - 1}`, 'index', index)
+  }
+}
+
+export function closed(name: string): DpmError {
+  return new DpmError('DPM_DISPOSED', `The data set ${name} was read after close().`)
+}
+
+/** @throws DpmError DPM_DATA_INVALID when a label is not one of the classes. */
+export function checkLabels(labels: ArrayLike<number>, classes: readonly string[], place: string): void {
+  for (let i = 0; i < labels.length; i++) {
+    const label = labels[i] ?? -1
+    if (label < 0 || label >= classes.length) {
+      throw new DpmError(
+        'DPM_DATA_INVALID',
+        `Expected labels from 0 to ${classes.length - 1} (${classes.join(', ')}) in ${place} but label ${i} is ${label}. Name as many classes as the data has.`,
+      )
+    }
+  }
+}
