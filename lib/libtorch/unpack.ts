@@ -73,6 +73,8 @@ export async function unpackArchive(path: string, into: string, flavour: Flavour
     const entries = archive.entries.filter((entry) => {
       return wheel ? wheelKeeps(entry.path, flavour) : zipKeeps(entry.path.replace(/^libtorch\//, ''))
     })
+    // The large files first: the rate of the many small ones would promise minutes.
+    entries.sort((a, b) => b.sizeBytes - a.sizeBytes)
     const totalBytes = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0)
     await requireSpace(into, totalBytes)
     const meter = new ProgressMeter('unpack', basename(path), totalBytes, options.onProgress)

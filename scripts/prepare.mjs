@@ -1,0 +1,55 @@
+#!/usr/bin/env node
+// Makes a checkout ready to run: compiles lib/, installs libtorch, builds the addon; each only where missing or out of
+// date, so that a second run takes a fraction of a second. npm runs it before `test` and `quickstart`.
+import { spawnSync } from 'node:child_process'
+import { existsSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { addonIsCurrent, buildAddon, compiled, filesBelow, main, Problem, root } from './build-addon.mjs'
+
+const started = performance.now()
+const say = (line) => console.log(`prepare: ${line}`)
+
+function modified(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0
+}
+
+function compileLibrary() {
+  const stamp = join(root, 'dist', '.compiled')
+  const sources = [...filesBelow(join(root, 'lib')), join(root, 'tsconfig.json'), join(root, 'package.json')]
+  // The folders too: a file that was deleted or renamed changes only its folder.
+  const compiledAt = modified(stamp)
+  if (compiledAt > 0 && sources.every((path) => modified(path) < compiledAt)) return
+  say('compiling lib/ into dist/')
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  if (!existsSync(tsc)) throw new Problem('The development packages are not installed. Run `npm ci` first.')
+  // Taken before: a file saved during the compilation counts as newer.
+  const now = new Date()
+  const { status } = spawnSync(process.execPath, [tsc, '-p', root], { stdio: 'inherit' })
+  if (status !== 0) throw new Problem('lib/ does not compile; the messages above say where.')
+  writeFileSync(stamp, `${now.toISOString()}\n`)
+}
+
+async function ensureLibtorch() {
+  const { ensureLibtorch: ensure } = await compiled('libtorch/setup.js')
+  const { showProgress } = await compiled('libtorch/progress.js')
+  let printed = ''
+  return ensure({
+    onMessage: say,
+    onProgress: (progress) => {
+      const tenth = progress.totalBytes ? Math.floor((10 * progress.doneBytes) / progress.totalBytes) : 0
+      const key = `${progress.stage} ${progress.name} ${tenth}`
+      if (key !== printed) say(showProgress(progress))
+      printed = key
+    },
+  })
+}
+
+await main(async () => {
+  compileLibrary()
+  const libtorch = await ensureLibtorch()
+  if (!addonIsCurrent(libtorch)) {
+    say(`building the addon against libtorch ${libtorch.version} in ${libtorch.root}; this takes some minutes`)
+    await buildAddon(libtorch)
+  }
+  say(`ready, after ${((performance.now() - started) / 1000).toFixed(1)} s`)
+})
