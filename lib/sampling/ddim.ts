@@ -1,0 +1,32 @@
+/**
+ * Song et al. 2021 (arXiv 2010.02502, eq. 12), over any subset of the times:
+ *
+ *     x_s = alpha_s clean + sqrt(sigma_s² - v) · direction + sqrt(v) · noise
+ *     direction = (x_t - alpha_t clean) / sigma_t,   v = eta² · variance of q(x_s | x_t, clean)
+ *
+ * eta 0 is deterministic, eta 1 is ancestral sampling with the small variance. The direction is computed from the clean
+ * image after its clip, as improved and guided diffusion do.
+ */
+import * as z from 'zod'
+import { posterior } from '../diffusion/posterior.js'
+import { defineSampler } from './define-sampler.js'
+import { pairs } from './levels.js'
+
+const ddimSchema = z.strictObject({
+  kind: z.literal('ddim'),
+  eta: z.number().min(0).max(1).default(0).describe('0: deterministic; 1: the noise of ancestral sampling'),
+})
+
+export const ddim = defineSampler('ddim', ddimSchema, (x, { levels, denoise, combine, noise, emit, options: { eta } }) => {
+  pairs(levels).forEach(([from, to], step) => {
+    const clean = denoise(x, from)
+    const q = posterior(from, to)
+    // sigma_s² - v = sigma_s² (1 - eta² beta_{t|s} / sigma_t²), in a form that does not cancel.
+    const keep = (to.sigma / from.sigma) * Math.sqrt(1 - (eta * eta * q.forwardVariance) / (from.sigma * from.sigma))
+    const drift = [[keep, x], [to.alpha - keep * from.alpha, clean]] as const
+    const spread = eta * Math.sqrt(q.variance)
+    x = combine(spread === 0 ? drift : [...drift, [spread, noise(step)]])
+    emit(x, clean)
+  })
+  return x
+})

@@ -1,0 +1,62 @@
+/** A program as text: to print, store and compare. */
+import * as z from 'zod'
+import { DpmError } from '../errors.js'
+import type { Program } from './program.js'
+import { validateProgram } from './validate-program.js'
+
+const register = z.int()
+const instructionSchema = z.discriminatedUnion('op', [
+  z.strictObject({
+    op: z.literal('evaluate'),
+    out: register,
+    x: register,
+    network: z.int(),
+    condition: z.enum(['given', 'null']),
+    cIn: z.number(),
+    cNoise: z.number(),
+  }),
+  z.strictObject({ op: z.literal('combine'), out: register, terms: z.array(z.tuple([z.number(), register])) }),
+  z.strictObject({ op: z.literal('noise'), out: register, step: z.int(), purpose: z.int() }),
+  z.strictObject({ op: z.literal('clip'), out: register, x: register, low: z.number(), high: z.number() }),
+  z.strictObject({
+    op: z.literal('threshold'),
+    out: register,
+    x: register,
+    quantile: z.number(),
+    low: z.number(),
+    high: z.number(),
+  }),
+  z.strictObject({ op: z.literal('blend'), out: register, mask: register, a: register, b: register }),
+  z.strictObject({ op: z.literal('emit'), x: register, clean: register, step: z.int() }),
+])
+
+const programSchema: z.ZodType<Program> = z.strictObject({
+  version: z.literal(1),
+  name: z.string(),
+  registers: z.int(),
+  inputs: z.record(z.string(), register),
+  instructions: z.array(instructionSchema),
+  output: register,
+  steps: z.int(),
+})
+
+export function programToJson(program: Program): string {
+  return JSON.stringify(program)
+}
+
+/** @throws DpmError DPM_INVALID_ARGUMENT when the text is not a program, or not one that can run. */
+export function programFromJson(text: string): Program {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch (cause) {
+    throw new DpmError('DPM_INVALID_ARGUMENT', 'Expected a sampling program as JSON but the text is not JSON.', { cause })
+  }
+  const result = programSchema.safeParse(parsed)
+  if (!result.success) {
+    const issue = result.error.issues[0]
+    throw new DpmError('DPM_INVALID_ARGUMENT', `The text is not a sampling program: ${issue?.message} at \`${issue?.path.join('.')}\`.`)
+  }
+  validateProgram(result.data)
+  return result.data
+}
