@@ -64,6 +64,8 @@ export class RunLock {
       })
       if (text === undefined) continue
       const holder = parseHolder(text)
+      // Ours was moved aside and put back while it settled.
+      if (holder?.token === mine.token && (await isSettled(path, mine))) return new RunLock(path, mine)
       if (holder && !isDead(holder)) throw locked(folder, holder)
       await removeStale(path, text)
     }
