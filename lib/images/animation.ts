@@ -1,5 +1,6 @@
 /** Pictures of one size → an animated GIF, such as the steps of sampling from noise to image. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Gifenc } from 'gifenc'
 import { DpmError, expected, throwIfAborted } from '../errors.js'
 import { writeAtomically } from '../files/atomic-write.js'
 import { checkPicture, type Picture } from './encode.js'
@@ -37,8 +38,7 @@ export async function encodeAnimation(frames: readonly Picture[], options: Anima
   for (const [name, time] of Object.entries({ frameMilliseconds, lastFrameMilliseconds })) {
     if (!(time >= 10 && time <= 655_350)) throw expected('milliseconds from 10 to 655350', name, time)
   }
-  // Imported as CommonJS: Node finds only its default export.
-  const { default: gifenc } = await import('gifenc')
+  const gifenc = await loadGifenc()
   throwIfAborted(signal, 'Encoding the animation')
   // Colours are first counted with 4 bits per channel: with gifenc's usual 5 and 6, noise takes it seconds instead of 0.1.
   const palette = gifenc.quantize(samplePixels(frames), 256, { format: 'rgb444' })
@@ -66,6 +66,13 @@ export async function writeAnimation(
 ): Promise<void> {
   if (!path.toLowerCase().endsWith('.gif')) throw expected('a name that ends in .gif', 'path', path)
   await writeAtomically(path, await encodeAnimation(frames, options))
+}
+
+/** Of this CommonJS package Node sees only the default export, bundlers and test runners only the named ones. */
+async function loadGifenc(): Promise<Gifenc> {
+  const loaded: { readonly default: Gifenc } & Partial<Gifenc> = await import('gifenc')
+  const { GIFEncoder, quantize, applyPalette } = loaded
+  return GIFEncoder && quantize && applyPalette ? { GIFEncoder, quantize, applyPalette } : loaded.default
 }
 
 function shapeOf({ channels, height, width }: Picture): string {

@@ -34,7 +34,7 @@ export async function encodeImage(picture: Picture, options: EncodeOptions = {})
   const sharp = await loadSharp()
   const image = sharp(toPixels(picture.data, channels, width * height), {
     raw: { width, height, channels: channels === 1 ? 1 : 3 },
-  })
+  }).toColourspace(channels === 1 ? 'b-w' : 'srgb')
   switch (format) {
     case 'png':
       return image.png().toBuffer()

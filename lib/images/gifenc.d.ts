@@ -13,10 +13,11 @@ declare module 'gifenc' {
     finish(): void
     bytes(): Uint8Array
   }
-  const gifenc: {
+  export interface Gifenc {
     GIFEncoder(): Encoder
     quantize(rgba: Uint8Array, colors: number, options?: { readonly format?: 'rgb565' | 'rgb444' }): Palette
     applyPalette(rgba: Uint8Array, palette: Palette, format?: 'rgb565' | 'rgb444'): Uint8Array
   }
+  const gifenc: Gifenc
   export default gifenc
 }

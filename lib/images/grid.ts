@@ -1,7 +1,7 @@
 /** Many small images → one large picture that a person can look at. */
 import { expected } from '../errors.js'
 import { writeAtomically } from '../files/atomic-write.js'
-import { checkPicture, encodeImage, type EncodeOptions, imageFormatOf, type Picture } from './encode.js'
+import { checkPicture, type EncodeOptions, encodeImage, imageFormatOf, type Picture } from './encode.js'
 
 /** N uint8 images, N×C×H×W. */
 export interface PictureBatch {

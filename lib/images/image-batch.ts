@@ -5,7 +5,7 @@ import { expected } from '../errors.js'
 import { writeAtomically } from '../files/atomic-write.js'
 import { writeFailure } from '../files/file-failure.js'
 import { eachConcurrently } from './concurrently.js'
-import { encodeImage, type EncodeOptions, imageFormats, type Picture, toUint8 } from './encode.js'
+import { type EncodeOptions, encodeImage, imageFormats, type Picture, toUint8 } from './encode.js'
 import { checkBatch, type GridOptions, type ImageGrid, makeGrid, type PictureBatch } from './grid.js'
 
 export interface ToFilesOptions extends EncodeOptions {

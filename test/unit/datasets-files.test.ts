@@ -258,6 +258,30 @@ describe('cifar10', () => {
     await check(await file('cifar-10-binary.tar.gz', gzipSync(archive, { level: 1 })))
   })
 
+  test('the training split is the five batches in their order', async () => {
+    const home = join(folder, 'cifar-train')
+    await mkdir(home)
+    for (const batch of [1, 2, 3, 4, 5]) {
+      const path = join(home, `data_batch_${batch}.bin`)
+      await writeFile(path, Uint8Array.of(batch, 10 * batch))
+      await truncate(path, bytes)
+    }
+    const steps: number[] = []
+    const settings = cifar10.options.parse({ kind: 'cifar10', path: home })
+    const dataSet = await cifar10.open(settings, { progress: (done) => steps.push(done) })
+    expect([dataSet.length, steps]).toEqual([50_000, [1, 2, 3, 4, 5]])
+    const first = [0, 10_000, 20_000, 30_000, 40_000]
+    const images = new Uint8Array(5 * 3072)
+    await dataSet.read(first, images)
+    expect(first.map((index, i) => [dataSet.classOf(index), images[i * 3072]])).toEqual([
+      [1, 10],
+      [2, 20],
+      [3, 30],
+      [4, 40],
+      [5, 50],
+    ])
+  })
+
   test('a file of another size, an archive cut short and data that is not there say so', async () => {
     const home = join(folder, 'cifar-bad')
     await mkdir(home)
