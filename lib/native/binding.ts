@@ -52,9 +52,9 @@ export interface NativeBatch {
   readonly classes: Int32Array | null
   /** N × rowFields.length numbers, row after row. */
   readonly rows: Float64Array
-  /** N data-set indices: with `epoch` they key the noise and the dropout. */
+  /** N data-set indices and the epoch of each: together they key the noise and the dropout. */
   readonly examples: Float64Array
-  readonly epoch: number
+  readonly epochs: Float64Array
   readonly seed: number
   /** Divides the summed loss: the size of the whole batch, of which this may be a part. */
   readonly total: number

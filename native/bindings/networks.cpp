@@ -1,0 +1,96 @@
+// Networks: create, read and write parameters, forward, backward.
+#include <ATen/core/grad_mode.h>
+
+#include "bindings.h"
+#include "convert.h"
+#include "handles.h"
+#include "job.h"
+
+namespace dpm {
+namespace {
+
+using NetworkPointer = std::shared_ptr<WeightedNetwork>;
+
+Napi::Value network_create(const Napi::CallbackInfo& info) {
+  return run_job(
+      info.Env(), nullptr,
+      [kind = info[0].ToString().Utf8Value(), settings = settings_of(info[1]), seed = info[2].ToNumber().DoubleValue(),
+       device = info[3].ToString().Utf8Value()] { return create_network(kind, settings, seed, device_of(device)); },
+      [](Napi::Env env, const NetworkPointer& network) { return wrap(env, network); });
+}
+
+Napi::Value network_parameters(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto network = unwrap<WeightedNetwork>(info[0]);
+  const auto& entries = network->network->parameters().entries();
+  const Napi::Array result = Napi::Array::New(env, entries.size());
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const Napi::Object row = Napi::Object::New(env);
+    row.Set("name", entries[i].name);
+    row.Set("shape", to_javascript(env, entries[i].shape));
+    result.Set(static_cast<std::uint32_t>(i), row);
+  }
+  return result;
+}
+
+Napi::Value network_read(const Napi::CallbackInfo& info) {
+  return run_job(
+      info.Env(), nullptr,
+      [network = unwrap<WeightedNetwork>(info[0]), name = info[1].ToString().Utf8Value()] {
+        return network->parameters[network->network->parameters().find(name)].contiguous().clone();
+      },
+      wrap_tensor);
+}
+
+Napi::Value network_write(const Napi::CallbackInfo& info) {
+  return run_job(
+      info.Env(), nullptr,
+      [network = unwrap<WeightedNetwork>(info[0]), name = info[1].ToString().Utf8Value(), value = unwrap_tensor(info[2])] {
+        const at::NoGradGuard no_grad;
+        const at::Tensor& slot = network->parameters[network->network->parameters().find(name)];
+        DPM_CHECK(slot.sizes() == value.sizes(), "DPM_INVALID_ARGUMENT", "The tensor for parameter \"" + name + "\" has another shape than the parameter.");
+        slot.copy_(value);
+        return true;
+      },
+      [](Napi::Env env, bool) { return env.Undefined(); });
+}
+
+Napi::Value network_forward(const Napi::CallbackInfo& info) {
+  const auto cancellation = unwrap_optional<Cancellation>(info[6]);
+  return run_job(
+      info.Env(), cancellation,
+      [network = unwrap<WeightedNetwork>(info[0]), x = unwrap_tensor(info[1]), conditioning = Conditioning{labels_of(info[2]), classes_of(info[3])},
+       gradient = info[4].ToBoolean().Value(), precision = precision_of(info[5].ToString()), cancellation] {
+        return GradientPass::run(network, x, conditioning, gradient, precision, cancellation.get());
+      },
+      [](Napi::Env env, const std::shared_ptr<GradientPass>& pass) { return wrap(env, pass); });
+}
+
+Napi::Value pass_output(const Napi::CallbackInfo& info) { return wrap_tensor(info.Env(), unwrap<GradientPass>(info[0])->output()); }
+
+Napi::Value pass_backward(const Napi::CallbackInfo& info) {
+  return run_job(
+      info.Env(), nullptr, [pass = unwrap<GradientPass>(info[0]), gradient = unwrap_tensor(info[1])] { return pass->backward(gradient); },
+      [](Napi::Env env, const std::vector<at::Tensor>& gradients) {
+        const Napi::Object result = Napi::Object::New(env);
+        const Napi::Array parameters = Napi::Array::New(env, gradients.size() - 1);
+        for (std::size_t i = 1; i < gradients.size(); ++i) parameters.Set(static_cast<std::uint32_t>(i - 1), wrap_tensor(env, gradients[i]));
+        result.Set("input", wrap_tensor(env, gradients[0]));
+        result.Set("parameters", parameters);
+        return result;
+      });
+}
+
+}  // namespace
+
+void export_networks(Napi::Env env, Napi::Object exports) {
+  export_function(env, exports, "networkCreate", network_create);
+  export_function(env, exports, "networkParameters", network_parameters);
+  export_function(env, exports, "networkRead", network_read);
+  export_function(env, exports, "networkWrite", network_write);
+  export_function(env, exports, "networkForward", network_forward);
+  export_function(env, exports, "passOutput", pass_output);
+  export_function(env, exports, "passBackward", pass_backward);
+}
+
+}  // namespace dpm

@@ -1,0 +1,202 @@
+#include "execution.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/clamp.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/maximum.h>
+#include <ATen/ops/minimum.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/quantile.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "ops/launch.h"
+
+namespace dpm {
+namespace {
+
+at::Tensor prepare(const at::Tensor& input, const at::Device& device) {
+  const at::Tensor x = input.to(device, at::kFloat);
+  return x.contiguous(at::MemoryFormat::ChannelsLast).clone(at::MemoryFormat::ChannelsLast);
+}
+
+}  // namespace
+
+Execution::Execution(std::vector<std::shared_ptr<WeightedNetwork>> networks, Program program, const std::vector<at::Tensor>& inputs, Options options)
+    : networks_(std::move(networks)),
+      program_(std::move(program)),
+      options_(std::move(options)),
+      registers_(static_cast<std::size_t>(program_.registers)),
+      device_(networks_.at(0)->device()) {
+  const at::NoGradGuard no_grad;
+  DPM_CHECK(inputs.size() == program_.inputs.size() && !inputs.empty(), "DPM_INVALID_ARGUMENT",
+            "The program has " + std::to_string(program_.inputs.size()) + " inputs but was given " + std::to_string(inputs.size()) + ".");
+  DPM_CHECK(inputs[0].dim() == 4, "DPM_INVALID_ARGUMENT", "Expected a tensor of shape N×C×H×W for `x`.");
+  shape_ = inputs[0].sizes().vec();
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    DPM_CHECK(inputs[i].sizes() == at::IntArrayRef(shape_), "DPM_INVALID_ARGUMENT", "Expected inputs of one shape for the program.");
+    registers_[static_cast<std::size_t>(program_.inputs[i])] = prepare(inputs[i], device_);
+  }
+  DPM_CHECK(static_cast<std::int64_t>(options_.samples.size()) == shape_[0], "DPM_INVALID_ARGUMENT", "Expected one sample key per image.");
+  DPM_CHECK(options_.chunk >= 1, "DPM_INVALID_ARGUMENT", "Expected a `chunk` of at least 1.");
+  // Every network call has this shape, so ask once, before the run.
+  const Conditioning conditioning{at::zeros({shape_[0]}), options_.classes};
+  for (const auto& network : networks_) network->network->check(inputs[0], conditioning);
+}
+
+at::Tensor& Execution::target(int index) {
+  at::Tensor& slot = registers_[static_cast<std::size_t>(index)];
+  if (!slot.defined()) {
+    slot = at::empty(shape_, at::TensorOptions().dtype(at::kFloat).device(device_).memory_format(at::MemoryFormat::ChannelsLast));
+  }
+  return slot;
+}
+
+const at::Tensor& Execution::source(int index) const {
+  const at::Tensor& slot = registers_[static_cast<std::size_t>(index)];
+  DPM_CHECK(slot.defined(), "DPM_INVALID_ARGUMENT", "The program reads register " + std::to_string(index) + " before it is written.");
+  return slot;
+}
+
+Execution::Progress Execution::advance(std::int64_t emits, const std::function<void(const Progress&)>& on_emit, const Cancellation* cancellation) {
+  const at::NoGradGuard no_grad;
+  const PrecisionScope scope(options_.precision, device_);
+  while (next_ < program_.instructions.size() && emits > 0) {
+    if (cancellation) cancellation->throw_if_requested();
+    const Instruction& instruction = program_.instructions[next_];
+    if (instruction.opcode == Opcode::emit) {
+      emitted_x_ = instruction.reg(0);
+      emitted_clean_ = instruction.reg(1);
+      source(emitted_x_);
+      source(emitted_clean_);
+      progress_.step = static_cast<int>(instruction.operands[2]);
+      if (on_emit) on_emit(progress_);
+      --emits;
+    } else {
+      run(instruction, cancellation);
+    }
+    ++next_;
+  }
+  progress_.done = next_ == program_.instructions.size();
+  return progress_;
+}
+
+void Execution::run(const Instruction& instruction, const Cancellation* cancellation) {
+  switch (instruction.opcode) {
+    case Opcode::evaluate:
+      return evaluate(instruction, cancellation);
+    case Opcode::combine:
+      return combine(instruction);
+    case Opcode::noise:
+      return noise(instruction);
+    case Opcode::clip: {
+      const at::Tensor& x = source(instruction.reg(1));
+      at::Tensor& out = target(instruction.reg(0));
+      at::clamp_out(out, x, instruction.operands[2], instruction.operands[3]);
+      return;
+    }
+    case Opcode::threshold:
+      return threshold(instruction);
+    case Opcode::blend: {
+      const at::Tensor& mask = source(instruction.reg(1));
+      const at::Tensor& a = source(instruction.reg(2));
+      const at::Tensor& b = source(instruction.reg(3));
+      const at::Tensor mixed = b + mask * (a - b);
+      target(instruction.reg(0)).copy_(mixed);
+      return;
+    }
+    case Opcode::emit:
+      return;
+  }
+}
+
+void Execution::evaluate(const Instruction& instruction, const Cancellation* cancellation) {
+  const WeightedNetwork& network = *networks_[static_cast<std::size_t>(instruction.operands[2])];
+  const bool given = instruction.operands[3] != 0;
+  const double c_in = instruction.operands[4], label = instruction.operands[5];
+  const at::Tensor& x = source(instruction.reg(1));
+  at::Tensor& out = target(instruction.reg(0));
+  const std::int64_t count = shape_[0], chunk = options_.chunk;
+  const std::int64_t null_class = network.network->null_class();
+  for (std::int64_t begin = 0; begin < count; begin += chunk) {
+    const std::int64_t length = std::min(chunk, count - begin);
+    at::Tensor part = x.narrow(0, begin, length);
+    Conditioning conditioning;
+    conditioning.labels = at::full({chunk}, label, at::TensorOptions().dtype(at::kFloat).device(device_));
+    if (given && options_.classes.defined()) {
+      conditioning.classes = options_.classes.narrow(0, begin, length);
+    } else if (null_class >= 0) {
+      conditioning.classes = at::full({length}, null_class, at::TensorOptions().dtype(at::kLong));
+    }
+    if (length < chunk) {
+      // The same shape at every call: kernels may choose other sums for another shape, and a sample must not depend on
+      // how many others were drawn with it.
+      std::vector<std::int64_t> padded_shape = shape_;
+      padded_shape[0] = chunk;
+      at::Tensor padded = at::zeros(padded_shape, x.options().memory_format(at::MemoryFormat::ChannelsLast));
+      padded.narrow(0, 0, length).copy_(part);
+      part = padded;
+      if (conditioning.classes.defined()) {
+        at::Tensor classes = at::zeros({chunk}, conditioning.classes.options());
+        classes.narrow(0, 0, length).copy_(conditioning.classes);
+        conditioning.classes = classes;
+      }
+    }
+    if (conditioning.classes.defined()) conditioning.classes = conditioning.classes.to(device_);
+    if (c_in != 1) part = part * c_in;
+    Pass pass{network.parameters, nullptr, cancellation};
+    const at::Tensor result = network.network->forward(pass, part, conditioning);
+    out.narrow(0, begin, length).copy_(result.narrow(0, 0, length));
+  }
+  ++progress_.evaluations;
+}
+
+void Execution::combine(const Instruction& instruction) {
+  CombineArguments arguments{};
+  arguments.terms_count = static_cast<int>((instruction.operands.size() - 1) / 2);
+  for (int k = 0; k < arguments.terms_count; ++k) {
+    const auto slot = static_cast<std::size_t>(1 + 2 * k);
+    arguments.coefficients[k] = static_cast<float>(instruction.operands[slot]);
+    arguments.terms[k] = source(instruction.reg(slot + 1)).const_data_ptr<float>();
+  }
+  at::Tensor& out = target(instruction.reg(0));
+  arguments.out = out.mutable_data_ptr<float>();
+  arguments.size = out.numel();
+  launch_combine(device_, arguments);
+}
+
+void Execution::noise(const Instruction& instruction) {
+  at::Tensor& out = target(instruction.reg(0));
+  launch_normals(device_, {out.mutable_data_ptr<float>(), options_.samples.data(), shape_[0], shape_[1], shape_[2] * shape_[3], key_of(options_.seed),
+                           static_cast<std::uint32_t>(instruction.operands[2]), static_cast<std::uint32_t>(instruction.operands[1]), true});
+}
+
+void Execution::threshold(const Instruction& instruction) {
+  const double low = instruction.operands[3], high = instruction.operands[4];
+  const at::Tensor& x = source(instruction.reg(1));
+  // Sample by sample: libtorch's quantile refuses more than 16 million elements at once.
+  std::vector<at::Tensor> limits;
+  for (std::int64_t n = 0; n < shape_[0]; ++n) limits.push_back(at::quantile(x[n].abs().reshape({-1}), instruction.operands[2]));
+  const at::Tensor limit = at::stack(limits).clamp(low, high).view({-1, 1, 1, 1});
+  const at::Tensor result = at::minimum(at::maximum(x, -limit), limit) * (low / limit);
+  target(instruction.reg(0)).copy_(result);
+}
+
+at::Tensor Execution::x() const {
+  DPM_CHECK(emitted_x_ >= 0, "DPM_INVALID_ARGUMENT", "The program has not emitted anything yet.");
+  return source(emitted_x_).clone();
+}
+
+at::Tensor Execution::clean() const {
+  DPM_CHECK(emitted_clean_ >= 0, "DPM_INVALID_ARGUMENT", "The program has not emitted anything yet.");
+  return source(emitted_clean_).clone();
+}
+
+at::Tensor Execution::output() const { return source(program_.output).clone(); }
+
+}  // namespace dpm

@@ -1,0 +1,94 @@
+// Layers shared by the networks. A layer registers its parameters when it is built and keeps their indices.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <string>
+
+#include "networks/network.h"
+
+namespace dpm {
+
+// How weights start: by name, see `initialization` and `zeroLayers` in lib/networks/unet.ts.
+struct Initialization {
+  bool torch = false;  // PyTorch's layer defaults instead of DDPM's variance scaling
+  enum class Last { zero, tiny, like_others } last = Last::zero;
+};
+
+enum class Role { inner, last };
+
+class Convolution {
+ public:
+  Convolution() = default;
+  // kernel 1 or 3; a 3×3 kernel pads by 1.
+  Convolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, int kernel, const Initialization& start,
+              Role role = Role::inner);
+  at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
+  // Stride 2; asymmetric pads right and bottom only, as TensorFlow's 'same' does for even sizes.
+  at::Tensor halve(const Pass& pass, const at::Tensor& x, bool asymmetric) const;
+
+ private:
+  ParameterIndex weight_ = 0, bias_ = 0;
+  int kernel_ = 3;
+};
+
+class Linear {
+ public:
+  Linear() = default;
+  Linear(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, const Initialization& start, Role role = Role::inner);
+  // x: …×in.
+  at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
+
+ private:
+  ParameterIndex weight_ = 0, bias_ = 0;
+};
+
+class GroupNorm {
+ public:
+  GroupNorm() = default;
+  GroupNorm(ParameterList& list, const std::string& name, std::int64_t channels, std::int64_t groups, double epsilon);
+  at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
+  // silu(norm(x)), or with scale and shift (each N×C) silu(norm(x) * (1 + scale) + shift).
+  at::Tensor silu(const Pass& pass, const at::Tensor& x, const at::Tensor& scale = {}, const at::Tensor& shift = {}) const;
+
+ private:
+  ParameterIndex weight_ = 0, bias_ = 0;
+  std::int64_t groups_ = 1;
+  double epsilon_ = 1e-6;
+};
+
+struct AttentionSettings {
+  std::int64_t channels;
+  std::int64_t heads;
+  bool interleaved;
+  std::int64_t groups;
+  double epsilon;
+  double skip_scale;
+};
+
+// (x + attention(norm(x))) * skip_scale over the positions of an image.
+class Attention {
+ public:
+  Attention() = default;
+  Attention(ParameterList& list, const std::string& name, const AttentionSettings& settings, const Initialization& start);
+  at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
+
+ private:
+  AttentionSettings settings_{};
+  GroupNorm norm_;
+  Linear qkv_, out_;
+};
+
+// Sinusoids of the time label, see `timeEmbedding` in lib/networks/unet.ts. labels: N → N×channels.
+at::Tensor time_embedding(const at::Tensor& labels, std::int64_t channels, const std::string& kind);
+
+// x with elements dropped by the counter; x itself outside training or at probability 0. Takes the pass's next site.
+at::Tensor dropout(Pass& pass, const at::Tensor& x, double probability);
+
+// Nearest neighbour, twice the height and width.
+at::Tensor double_size(const at::Tensor& x);
+
+// 2×2 average.
+at::Tensor half_size(const at::Tensor& x);
+
+}  // namespace dpm

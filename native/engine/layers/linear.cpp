@@ -1,0 +1,14 @@
+#include <ATen/ops/linear.h>
+
+#include "layers/initializers.h"
+#include "layers/layers.h"
+
+namespace dpm {
+
+Linear::Linear(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, const Initialization& start, Role role)
+    : weight_(list.add(name + ".weight", {out, in}, weight_initializer(start, role, in, out))),
+      bias_(list.add(name + ".bias", {out}, bias_initializer(start, role, in))) {}
+
+at::Tensor Linear::operator()(const Pass& pass, const at::Tensor& x) const { return at::linear(x, pass[weight_], pass[bias_]); }
+
+}  // namespace dpm

@@ -1,0 +1,35 @@
+// The list of networks: a new one is a line here, a file beside this one, and an options file in lib/networks.
+#include <functional>
+#include <map>
+
+#include "error.h"
+#include "networks/network.h"
+#include "networks/unet.h"
+
+namespace dpm {
+namespace {
+
+using Make = std::function<std::shared_ptr<Network>(const Settings&)>;
+
+const std::map<std::string, Make>& networks() {
+  static const auto* const list = new std::map<std::string, Make>{
+      {"unet", [](const Settings& settings) { return std::make_shared<Unet>(settings); }},
+  };
+  return *list;
+}
+
+}  // namespace
+
+std::shared_ptr<WeightedNetwork> create_network(const std::string& kind, const Settings& settings, double seed, const at::Device& device) {
+  const auto found = networks().find(kind);
+  DPM_CHECK(found != networks().end(), "DPM_INVALID_ARGUMENT", "There is no native network named \"" + kind + "\".");
+  auto result = std::make_shared<WeightedNetwork>();
+  result->network = found->second(settings);
+  const ParameterList& list = result->network->parameters();
+  result->flat = list.allocate(device);
+  list.initialize(result->flat, seed);
+  result->parameters = list.views(result->flat);
+  return result;
+}
+
+}  // namespace dpm

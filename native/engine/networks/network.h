@@ -1,0 +1,68 @@
+// What every network is: a list of parameters and a forward pass over them. Layers hold parameter indices, never tensors,
+// so that one structure serves the trained weights and every averaged copy.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cancellation.h"
+#include "parameters.h"
+#include "philox.h"
+#include "settings.h"
+
+namespace dpm {
+
+// Keys of the dropout masks of one training batch.
+struct DropoutKeys {
+  Key key;
+  const double* examples;
+  const double* epochs;
+};
+
+// One forward pass: the weights in use, and what the layers need to know of the run.
+struct Pass {
+  const std::vector<at::Tensor>& parameters;
+  // Null outside training: no dropout.
+  const DropoutKeys* dropout = nullptr;
+  const Cancellation* cancellation = nullptr;
+  std::uint32_t next_dropout_site = 0;
+
+  const at::Tensor& operator[](ParameterIndex index) const { return parameters[index]; }
+};
+
+// What a network is given beside x.
+struct Conditioning {
+  at::Tensor labels;   // N float32: the time as the network is told it
+  at::Tensor classes;  // N int64, or undefined
+};
+
+class Network {
+ public:
+  virtual ~Network() = default;
+  // x: N×C×H×W float32, channels-last in memory. Returns the network's output, channels-last.
+  virtual at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const = 0;
+  // Throws DPM_INVALID_ARGUMENT, naming the value, when x or the conditioning do not fit the settings.
+  virtual void check(const at::Tensor& x, const Conditioning& conditioning) const = 0;
+  // Index that means "no class"; -1 when the network has none.
+  virtual std::int64_t null_class() const = 0;
+
+  const ParameterList& parameters() const { return parameters_; }
+
+ protected:
+  ParameterList parameters_;
+};
+
+// A network with weights: the trained ones, or an averaged copy.
+struct WeightedNetwork {
+  std::shared_ptr<const Network> network;
+  at::Tensor flat;
+  std::vector<at::Tensor> parameters;
+
+  at::Device device() const { return flat.device(); }
+};
+
+std::shared_ptr<WeightedNetwork> create_network(const std::string& kind, const Settings& settings, double seed, const at::Device& device);
+
+}  // namespace dpm

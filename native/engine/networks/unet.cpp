@@ -1,0 +1,234 @@
+#include "networks/unet.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/add.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/silu.h>
+
+#include <algorithm>
+#include <string>
+
+#include "error.h"
+
+namespace dpm {
+namespace {
+
+Initialization initialization_of(const Settings& settings) {
+  const std::string& last = settings.text("zeroLayers");
+  return {settings.text("initialization") == "torch", last == "zero"   ? Initialization::Last::zero
+                                                      : last == "tiny" ? Initialization::Last::tiny
+                                                                       : Initialization::Last::like_others};
+}
+
+}  // namespace
+
+UnetSettings::UnetSettings(const Settings& s)
+    : channels(s.integer("channels")),
+      blocks(s.integer("blocks")),
+      heads(s.integer("heads")),
+      head_channels(s.integer("headChannels")),
+      groups(s.integer("groups")),
+      minimum_group_channels(s.integer("minimumGroupChannels")),
+      input_channels(s.integer("inputChannels")),
+      output_channels(s.integer("outputChannels")),
+      height(s.integer("height")),
+      width(s.integer("width")),
+      classes(s.integer("classes")),
+      multipliers(s.integers("multipliers")),
+      attention_resolutions(s.integers("attentionResolutions")),
+      middle_attention(s.flag("middleAttention")),
+      interleaved(s.text("headLayout") == "interleaved"),
+      asymmetric(s.text("downsamplePadding") == "asymmetric"),
+      scale_shift(s.flag("scaleShift")),
+      null_class(s.flag("nullClass")),
+      resampling(s.text("resampling")),
+      time_embedding(s.text("timeEmbedding")),
+      skip_scale(s.number("skipScale")),
+      group_epsilon(s.number("groupEpsilon")),
+      dropout(s.number("dropout")),
+      start(initialization_of(s)) {}
+
+std::int64_t UnetSettings::groups_of(std::int64_t width) const {
+  return std::max<std::int64_t>(1, std::min(groups, width / minimum_group_channels));
+}
+
+bool UnetSettings::attends(std::int64_t resolution) const {
+  return std::find(attention_resolutions.begin(), attention_resolutions.end(), resolution) != attention_resolutions.end();
+}
+
+AttentionSettings UnetSettings::attention(std::int64_t width) const {
+  return {width, head_channels > 0 ? width / head_channels : heads, interleaved, groups_of(width), group_epsilon, skip_scale};
+}
+
+ResidualBlock::ResidualBlock(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, const UnetSettings& settings,
+                             Resize resize)
+    : norm1_(list, name + ".norm1", in, settings.groups_of(in), settings.group_epsilon),
+      norm2_(),
+      conv1_(list, name + ".conv1", in, out, 3, settings.start),
+      conv2_(),
+      time_(list, name + ".time", settings.time_channels(), settings.scale_shift ? 2 * out : out, settings.start),
+      resize_(resize),
+      scale_shift_(settings.scale_shift),
+      dropout_(settings.dropout),
+      skip_scale_(settings.skip_scale) {
+  norm2_ = GroupNorm(list, name + ".norm2", out, settings.groups_of(out), settings.group_epsilon);
+  conv2_ = Convolution(list, name + ".conv2", out, out, 3, settings.start, Role::last);
+  if (in != out) shortcut_ = Convolution(list, name + ".shortcut", in, out, 1, settings.start);
+}
+
+at::Tensor ResidualBlock::operator()(Pass& pass, const at::Tensor& x, const at::Tensor& time) const {
+  if (pass.cancellation) pass.cancellation->throw_if_requested();
+  const auto resized = [this](const at::Tensor& t) {
+    return resize_ == Resize::none ? t : resize_ == Resize::halve ? half_size(t) : double_size(t);
+  };
+  at::Tensor h = conv1_(pass, resized(norm1_.silu(pass, x)));
+  const at::Tensor projected = time_(pass, time);
+  if (scale_shift_) {
+    const auto halves = projected.chunk(2, 1);
+    h = norm2_.silu(pass, h, halves[0], halves[1]);
+  } else {
+    h = norm2_.silu(pass, h + projected.unsqueeze(-1).unsqueeze(-1));
+  }
+  h = conv2_(pass, dpm::dropout(pass, h, dropout_));
+  at::Tensor straight = resized(x);
+  if (shortcut_) straight = (*shortcut_)(pass, straight);
+  const at::Tensor sum = straight + h;
+  return skip_scale_ == 1 ? sum : sum * skip_scale_;
+}
+
+Unet::Unet(const Settings& settings) : settings_(settings) {
+  const UnetSettings& s = settings_;
+  ParameterList& list = parameters_;
+  const std::size_t levels = s.multipliers.size();
+  time_in_ = Linear(list, "time.in", s.channels, s.time_channels(), s.start);
+  time_out_ = Linear(list, "time.out", s.time_channels(), s.time_channels(), s.start);
+  if (s.classes > 0) {
+    class_table_ = list.add("classes.weight", {s.classes + (s.null_class ? 1 : 0), s.time_channels()}, {Initializer::Kind::normal, 1});
+  }
+  input_ = Convolution(list, "input", s.input_channels, s.channels, 3, s.start);
+
+  std::vector<std::int64_t> skips{s.channels};
+  std::int64_t width = s.channels;
+  std::int64_t resolution = s.height;
+  for (std::size_t l = 0; l < levels; ++l) {
+    const std::string name = "down." + std::to_string(l);
+    const std::int64_t out = s.multipliers[l] * s.channels;
+    Level level;
+    for (std::int64_t i = 0; i < s.blocks; ++i) {
+      level.blocks.emplace_back(list, name + ".blocks." + std::to_string(i), width, out, s);
+      width = out;
+      level.attentions.emplace_back();
+      if (s.attends(resolution)) level.attentions.back().emplace(list, name + ".attentions." + std::to_string(i), s.attention(width), s.start);
+      skips.push_back(width);
+    }
+    if (l + 1 < levels) {
+      if (s.resampling == "convolution") level.resample = Convolution(list, name + ".resample", width, width, 3, s.start);
+      if (s.resampling == "residual") level.resample_block.emplace(list, name + ".resample", width, width, s, ResidualBlock::Resize::halve);
+      skips.push_back(width);
+      resolution /= 2;
+    }
+    down_.push_back(std::move(level));
+  }
+
+  middle_.emplace_back(list, "middle.block1", width, width, s);
+  if (s.middle_attention) middle_attention_.emplace(list, "middle.attention", s.attention(width), s.start);
+  middle_.emplace_back(list, "middle.block2", width, width, s);
+
+  up_.resize(levels);
+  for (std::size_t l = levels; l-- > 0;) {
+    const std::string name = "up." + std::to_string(l);
+    const std::int64_t out = s.multipliers[l] * s.channels;
+    Level level;
+    for (std::int64_t i = 0; i <= s.blocks; ++i) {
+      level.blocks.emplace_back(list, name + ".blocks." + std::to_string(i), width + skips.back(), out, s);
+      skips.pop_back();
+      width = out;
+      level.attentions.emplace_back();
+      if (s.attends(resolution)) level.attentions.back().emplace(list, name + ".attentions." + std::to_string(i), s.attention(width), s.start);
+    }
+    if (l > 0) {
+      if (s.resampling == "convolution") level.resample = Convolution(list, name + ".resample", width, width, 3, s.start);
+      if (s.resampling == "residual") level.resample_block.emplace(list, name + ".resample", width, width, s, ResidualBlock::Resize::twice);
+      resolution *= 2;
+    }
+    up_[l] = std::move(level);
+  }
+  output_norm_ = GroupNorm(list, "output.norm", width, s.groups_of(width), s.group_epsilon);
+  output_ = Convolution(list, "output.conv", width, s.output_channels, 3, s.start, Role::last);
+}
+
+std::int64_t Unet::null_class() const { return settings_.classes > 0 && settings_.null_class ? settings_.classes : -1; }
+
+void Unet::check(const at::Tensor& x, const Conditioning& conditioning) const {
+  const auto text = [](at::IntArrayRef shape) {
+    std::string joined;
+    for (const std::int64_t extent : shape) joined += (joined.empty() ? "" : "×") + std::to_string(extent);
+    return joined;
+  };
+  const bool fits = x.dim() == 4 && x.size(1) == settings_.input_channels && x.size(2) == settings_.height && x.size(3) == settings_.width;
+  DPM_CHECK(fits, "DPM_INVALID_ARGUMENT",
+            "Expected shape N×" + text({settings_.input_channels, settings_.height, settings_.width}) + " for `x` but received " + text(x.sizes()) + ".");
+  DPM_CHECK(conditioning.labels.dim() == 1 && conditioning.labels.size(0) == x.size(0), "DPM_INVALID_ARGUMENT",
+            "Expected " + std::to_string(x.size(0)) + " time labels, one per image, but received " + std::to_string(conditioning.labels.numel()) + ".");
+  if (!class_table_) {
+    DPM_CHECK(!conditioning.classes.defined(), "DPM_INVALID_ARGUMENT", "`classes` were given but the network is not class-conditional.");
+    return;
+  }
+  DPM_CHECK(conditioning.classes.defined() || null_class() >= 0, "DPM_INVALID_ARGUMENT",
+            "The network is class-conditional and has no null class: give `classes`.");
+  if (!conditioning.classes.defined()) return;
+  DPM_CHECK(conditioning.classes.numel() == x.size(0), "DPM_INVALID_ARGUMENT",
+            "Expected " + std::to_string(x.size(0)) + " classes, one per image, but received " + std::to_string(conditioning.classes.numel()) + ".");
+}
+
+at::Tensor Unet::condition(const Pass& pass, const Conditioning& conditioning) const {
+  at::Tensor embedding = dpm::time_embedding(conditioning.labels, settings_.channels, settings_.time_embedding);
+  embedding = time_out_(pass, at::silu(time_in_(pass, embedding)));
+  if (class_table_) embedding = embedding + at::embedding(pass[*class_table_], conditioning.classes);
+  return at::silu(embedding);
+}
+
+at::Tensor Unet::forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const {
+  const at::Tensor time = condition(pass, conditioning);
+  at::Tensor h = input_(pass, x);
+  std::vector<at::Tensor> skips{h};
+  for (const Level& level : down_) {
+    for (std::size_t i = 0; i < level.blocks.size(); ++i) {
+      h = level.blocks[i](pass, h, time);
+      if (level.attentions[i]) h = (*level.attentions[i])(pass, h);
+      skips.push_back(h);
+    }
+    if (&level == &down_.back()) break;
+    if (level.resample_block) {
+      h = (*level.resample_block)(pass, h, time);
+    } else {
+      h = level.resample ? level.resample->halve(pass, h, settings_.asymmetric) : half_size(h);
+    }
+    skips.push_back(h);
+  }
+
+  h = middle_[0](pass, h, time);
+  if (middle_attention_) h = (*middle_attention_)(pass, h);
+  h = middle_[1](pass, h, time);
+
+  for (std::size_t l = up_.size(); l-- > 0;) {
+    const Level& level = up_[l];
+    for (std::size_t i = 0; i < level.blocks.size(); ++i) {
+      h = level.blocks[i](pass, at::cat({h, skips.back()}, 1), time);
+      skips.pop_back();
+      if (level.attentions[i]) h = (*level.attentions[i])(pass, h);
+    }
+    if (l == 0) break;
+    if (level.resample_block) {
+      h = (*level.resample_block)(pass, h, time);
+    } else {
+      h = double_size(h);
+      if (level.resample) h = (*level.resample)(pass, h);
+    }
+  }
+  return output_(pass, output_norm_.silu(pass, h));
+}
+
+}  // namespace dpm

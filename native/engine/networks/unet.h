@@ -1,0 +1,73 @@
+// The U-Net of lib/networks/unet.ts: there the skeleton, the settings and the parameter names.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "layers/layers.h"
+#include "networks/network.h"
+
+namespace dpm {
+
+// Settings that every block shares.
+struct UnetSettings {
+  explicit UnetSettings(const Settings& settings);
+
+  std::int64_t channels, blocks, heads, head_channels, groups, minimum_group_channels;
+  std::int64_t input_channels, output_channels, height, width, classes;
+  std::vector<std::int64_t> multipliers, attention_resolutions;
+  bool middle_attention, interleaved, asymmetric, scale_shift, null_class;
+  std::string resampling, time_embedding;
+  double skip_scale, group_epsilon, dropout;
+  Initialization start;
+
+  std::int64_t time_channels() const { return 4 * channels; }
+  std::int64_t groups_of(std::int64_t width) const;
+  bool attends(std::int64_t resolution) const;
+  AttentionSettings attention(std::int64_t width) const;
+};
+
+class ResidualBlock {
+ public:
+  enum class Resize { none, halve, twice };
+  ResidualBlock(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, const UnetSettings& settings,
+                Resize resize = Resize::none);
+  // time: N×4C, already through SiLU.
+  at::Tensor operator()(Pass& pass, const at::Tensor& x, const at::Tensor& time) const;
+
+ private:
+  GroupNorm norm1_, norm2_;
+  Convolution conv1_, conv2_;
+  Linear time_;
+  std::optional<Convolution> shortcut_;
+  Resize resize_;
+  bool scale_shift_;
+  double dropout_, skip_scale_;
+};
+
+class Unet final : public Network {
+ public:
+  explicit Unet(const Settings& settings);
+  at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const override;
+  void check(const at::Tensor& x, const Conditioning& conditioning) const override;
+  std::int64_t null_class() const override;
+
+ private:
+  struct Level {
+    std::vector<ResidualBlock> blocks;
+    std::vector<std::optional<Attention>> attentions;
+    std::optional<Convolution> resample;
+    std::optional<ResidualBlock> resample_block;
+  };
+  at::Tensor condition(const Pass& pass, const Conditioning& conditioning) const;
+
+  UnetSettings settings_;
+  Linear time_in_, time_out_;
+  std::optional<ParameterIndex> class_table_;
+  Convolution input_, output_;
+  std::vector<Level> down_, up_;
+  std::vector<ResidualBlock> middle_;
+  std::optional<Attention> middle_attention_;
+  GroupNorm output_norm_;
+};
+
+}  // namespace dpm

@@ -1,0 +1,189 @@
+// CPU launchers. Loops that the compiler can vectorise are compiled once per instruction set and chosen at load time.
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "ops/noise_body.h"
+
+#define DPM_PER_INSTRUCTION_SET __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+
+namespace dpm::cpu {
+namespace {
+
+constexpr std::int64_t kGrain = 1 << 14;
+
+DPM_PER_INSTRUCTION_SET void combine_range(const CombineArguments& a, std::int64_t begin, std::int64_t end) {
+  float* __restrict out = a.out;
+  const int count = a.terms_count;
+  if (count == 2) {  // the commonest, in one pass
+    const float* x = a.terms[0];
+    const float* y = a.terms[1];
+    const float p = a.coefficients[0], q = a.coefficients[1];
+    for (std::int64_t i = begin; i < end; ++i) a.out[i] = p * x[i] + q * y[i];
+    return;
+  }
+  constexpr std::int64_t tile = 512;
+  float sum[tile];
+  for (std::int64_t start = begin; start < end; start += tile) {
+    const std::int64_t length = std::min(tile, end - start);
+    for (std::int64_t i = 0; i < length; ++i) sum[i] = 0.0f;
+    for (int k = 0; k < count; ++k) {
+      const float* term = a.terms[k] + start;
+      const float coefficient = a.coefficients[k];
+      for (std::int64_t i = 0; i < length; ++i) sum[i] += coefficient * term[i];
+    }
+    for (std::int64_t i = 0; i < length; ++i) out[start + i] = sum[i];
+  }
+}
+
+DPM_PER_INSTRUCTION_SET double squared_norm_range(const float* values, std::int64_t begin, std::int64_t end) {
+  // Eight partial sums: vectorisable, and the order of additions is the same everywhere.
+  double sums[8] = {};
+  std::int64_t i = begin;
+  for (; i + 8 <= end; i += 8) {
+    for (int lane = 0; lane < 8; ++lane) sums[lane] += double{values[i + lane]} * double{values[i + lane]};
+  }
+  double total = 0;
+  for (; i < end; ++i) total += double{values[i]} * double{values[i]};
+  for (double sum : sums) total += sum;
+  return total;
+}
+
+DPM_PER_INSTRUCTION_SET void optimizer_range(const OptimizerArguments& a, std::int64_t begin, std::int64_t end) {
+  float* __restrict values = a.values;
+  float* __restrict gradients = a.gradients;
+  float* __restrict first = a.first;
+  float* __restrict second = a.second;
+  const float rest1 = 1.0f - a.beta1, rest2 = 1.0f - a.beta2;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const float gradient = gradients[i] * a.gradient_scale + a.decay * values[i];
+    gradients[i] = 0.0f;
+    first[i] = a.beta1 * first[i] + rest1 * gradient;
+    second[i] = a.beta2 * second[i] + rest2 * gradient * gradient;
+    const float denominator = __builtin_sqrtf(second[i]) * a.second_correction + a.epsilon;
+    values[i] = values[i] * a.shrink - a.step_size * first[i] / denominator;
+  }
+  for (int k = 0; k < a.averages_count; ++k) {
+    float* __restrict average = a.averages[k];
+    const float rest = 1.0f - a.keep[k];
+    for (std::int64_t i = begin; i < end; ++i) average[i] += rest * (values[i] - average[i]);
+  }
+}
+
+DPM_PER_INSTRUCTION_SET void dropout_range(const DropoutArguments& a, std::int64_t n, std::int64_t begin, std::int64_t end) {
+  const std::uint32_t example = counter_of(a.examples[n]);
+  const std::uint32_t epoch = counter_of(a.epochs[n]);
+  const std::uint32_t tag = static_cast<std::uint32_t>(Purpose::dropout) | (a.site << 8);
+  const float factor = 1.0f / (1.0f - a.probability);
+  const float* in = a.in + n * a.size;
+  float* out = a.out + n * a.size;
+  constexpr std::int64_t tile = 256;
+  float kept[4 * tile];
+  for (std::int64_t start = begin; start < end; start += tile) {
+    const std::int64_t blocks = std::min(tile, end - start);
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      const Words words = philox(static_cast<std::uint32_t>(start + b), example, epoch, tag, a.key);
+      kept[4 * b + 0] = uniform_of(words.w0) < a.probability ? 0.0f : factor;
+      kept[4 * b + 1] = uniform_of(words.w1) < a.probability ? 0.0f : factor;
+      kept[4 * b + 2] = uniform_of(words.w2) < a.probability ? 0.0f : factor;
+      kept[4 * b + 3] = uniform_of(words.w3) < a.probability ? 0.0f : factor;
+    }
+    const std::int64_t from = start * 4;
+    const std::int64_t length = std::min(blocks * 4, a.size - from);
+    for (std::int64_t i = 0; i < length; ++i) out[from + i] = in[from + i] * kept[i];
+  }
+}
+
+template <typename Body>
+void for_blocks(std::int64_t count, std::int64_t size, const Body& body) {
+  const std::int64_t blocks = (size + 3) / 4;
+  at::parallel_for(0, count * blocks, 1 << 10, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) body(i / blocks, i % blocks);
+  });
+}
+
+}  // namespace
+
+void normals(const NormalArguments& a) {
+  for_blocks(a.count, a.channels * a.spatial, [&](std::int64_t n, std::int64_t block) { normal_block(a, n, block); });
+}
+
+void noise_step(const NoiseStepArguments& a) {
+  for_blocks(a.count, a.channels * a.spatial, [&](std::int64_t n, std::int64_t block) { noise_step_block(a, n, block); });
+}
+
+void combine(const CombineArguments& a) {
+  at::parallel_for(0, a.size, kGrain, [&](std::int64_t begin, std::int64_t end) { combine_range(a, begin, end); });
+}
+
+void loss(const LossArguments& a) {
+  at::parallel_for(0, a.count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      const float* output = a.output + n * a.size;
+      const float* target = a.target + n * a.size;
+      float* gradient = a.gradient + n * a.size;
+      const auto factor = static_cast<float>(a.rows[n].weight / (a.total * static_cast<double>(a.size)));
+      double sum = 0;
+      for (std::int64_t i = 0; i < a.size; ++i) {
+        const float difference = output[i] - target[i];
+        const float magnitude = std::fabs(difference);
+        switch (a.kind) {
+          case LossKind::l2:
+            sum += double{difference} * double{difference};
+            gradient[i] = 2.0f * factor * difference;
+            break;
+          case LossKind::l1:
+            sum += magnitude;
+            gradient[i] = difference > 0 ? factor : difference < 0 ? -factor : 0.0f;
+            break;
+          case LossKind::huber:  // smooth L1 with the bend at 1
+            sum += magnitude < 1.0f ? 0.5 * double{difference} * double{difference} : double{magnitude} - 0.5;
+            gradient[i] = factor * std::clamp(difference, -1.0f, 1.0f);
+            break;
+        }
+      }
+      a.losses[n] = sum / static_cast<double>(a.size);
+      // Clamping would hide it.
+      if (!std::isfinite(a.losses[n]) && a.size > 0) gradient[0] = static_cast<float>(a.losses[n]);
+    }
+  });
+}
+
+double squared_norm(const float* values, std::int64_t size) {
+  // Fixed tiles, summed in order: the same number with any count of threads.
+  constexpr std::int64_t tile = 1 << 16;
+  const std::int64_t tiles = (size + tile - 1) / tile;
+  std::vector<double> sums(static_cast<std::size_t>(tiles));
+  at::parallel_for(0, tiles, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t t = begin; t < end; ++t) {
+      sums[static_cast<std::size_t>(t)] = squared_norm_range(values, t * tile, std::min(size, (t + 1) * tile));
+    }
+  });
+  double total = 0;
+  for (double sum : sums) total += sum;
+  return total;
+}
+
+void optimizer(const OptimizerArguments& a) {
+  at::parallel_for(0, a.size, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    // Tiles that stay in cache while the averages follow.
+    constexpr std::int64_t tile = 1 << 12;
+    for (std::int64_t start = begin; start < end; start += tile) optimizer_range(a, start, std::min(end, start + tile));
+  });
+}
+
+void dropout(const DropoutArguments& a) {
+  const std::int64_t blocks = (a.size + 3) / 4;
+  constexpr std::int64_t tile = 1024;
+  const std::int64_t tiles = (blocks + tile - 1) / tile;
+  at::parallel_for(0, a.count * tiles, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t start = (i % tiles) * tile;
+      dropout_range(a, i / tiles, start, std::min(blocks, start + tile));
+    }
+  });
+}
+
+}  // namespace dpm::cpu

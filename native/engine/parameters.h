@@ -1,0 +1,50 @@
+// A network's parameters: names, shapes and first values, all in one flat float32 buffer.
+//
+// One buffer per role (values, gradients, optimizer moments, averages) lets the optimizer, the averaging, the clip and the
+// zeroing run in one pass, and makes a copy of a network a single copy. Convolution weights lie channels-last in it.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+namespace dpm {
+
+// How a parameter starts.
+struct Initializer {
+  enum class Kind { zeros, ones, uniform, normal };
+  Kind kind = Kind::zeros;
+  double scale = 0;  // half-width of the uniform, or standard deviation of the normal
+};
+
+// Index into the list; a layer keeps these and looks its tensors up at every call.
+using ParameterIndex = std::size_t;
+
+class ParameterList {
+ public:
+  struct Entry {
+    std::string name;
+    std::vector<std::int64_t> shape;
+    std::int64_t offset;
+    std::int64_t size;
+    Initializer initializer;
+  };
+
+  ParameterIndex add(std::string name, std::vector<std::int64_t> shape, Initializer initializer);
+  const std::vector<Entry>& entries() const { return entries_; }
+  // Throws DPM_INVALID_ARGUMENT when there is no such name.
+  ParameterIndex find(const std::string& name) const;
+
+  // A zeroed buffer that holds all parameters.
+  at::Tensor allocate(const at::Device& device) const;
+  // Views of one buffer, in the order of the list.
+  std::vector<at::Tensor> views(const at::Tensor& flat) const;
+  // Draws the first values: keyed by seed and name, so they depend on nothing else.
+  void initialize(const at::Tensor& flat, double seed) const;
+
+ private:
+  std::vector<Entry> entries_;
+  std::int64_t size_ = 0;
+};
+
+}  // namespace dpm

@@ -1,0 +1,57 @@
+#include "pass.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "error.h"
+
+namespace dpm {
+
+std::shared_ptr<GradientPass> GradientPass::run(const std::shared_ptr<WeightedNetwork>& network, const at::Tensor& x, Conditioning conditioning,
+                                                bool gradient, Precision precision, const Cancellation* cancellation) {
+  network->network->check(x, conditioning);
+  const at::Device device = network->device();
+  conditioning.labels = conditioning.labels.to(device);
+  const std::int64_t null_class = network->network->null_class();
+  if (!conditioning.classes.defined() && null_class >= 0) {
+    conditioning.classes = at::zeros({x.size(0)}, at::kLong).fill_(null_class);
+  }
+  if (conditioning.classes.defined()) conditioning.classes = conditioning.classes.to(device);
+
+  auto result = std::make_shared<GradientPass>();
+  at::Tensor input = x.to(device, at::kFloat).contiguous(at::MemoryFormat::ChannelsLast).detach();
+  std::vector<at::Tensor> parameters = network->parameters;
+  if (gradient) {
+    input.requires_grad_(true);
+    for (at::Tensor& parameter : parameters) parameter = parameter.detach().requires_grad_(true);
+  }
+  const at::AutoGradMode mode(gradient);
+  const PrecisionScope scope(precision, device);
+  Pass pass{parameters, nullptr, cancellation};
+  const at::Tensor output = network->network->forward(pass, input, conditioning).to(at::kFloat);
+  result->output_ = output.detach();
+  if (gradient) {
+    result->recorded_ = output;
+    result->inputs_.push_back(input);
+    result->inputs_.insert(result->inputs_.end(), parameters.begin(), parameters.end());
+  }
+  return result;
+}
+
+std::vector<at::Tensor> GradientPass::backward(const at::Tensor& gradient) {
+  DPM_CHECK(recorded_.defined(), "DPM_INVALID_ARGUMENT",
+            "This pass has no gradient to give: it was made without, or backward() was called already. Call forward() again.");
+  DPM_CHECK(gradient.sizes() == recorded_.sizes(), "DPM_INVALID_ARGUMENT", "Expected a `gradient` of the output's shape.");
+  auto results = torch::autograd::grad({recorded_}, inputs_, {gradient.to(recorded_.device(), at::kFloat)}, false, false, true);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (!results[i].defined()) results[i] = at::zeros_like(inputs_[i]);
+    results[i] = results[i].detach().contiguous();
+  }
+  recorded_ = at::Tensor();
+  inputs_.clear();
+  return results;
+}
+
+}  // namespace dpm

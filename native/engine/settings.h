@@ -1,0 +1,42 @@
+// Plain settings from TypeScript: complete and validated there, read here by name.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "error.h"
+
+namespace dpm {
+
+class Settings {
+ public:
+  using Value = std::variant<double, std::string, bool, std::vector<double>, std::shared_ptr<const Settings>>;
+
+  void set(const std::string& name, Value value) { values_[name] = std::move(value); }
+  double number(const std::string& name) const { return get<double>(name, "a number"); }
+  std::int64_t integer(const std::string& name) const { return static_cast<std::int64_t>(number(name)); }
+  const std::string& text(const std::string& name) const { return get<std::string>(name, "a string"); }
+  bool flag(const std::string& name) const { return get<bool>(name, "a boolean"); }
+  const Settings& nested(const std::string& name) const { return *get<std::shared_ptr<const Settings>>(name, "settings"); }
+  std::vector<std::int64_t> integers(const std::string& name) const {
+    const auto& list = get<std::vector<double>>(name, "a list of numbers");
+    return {list.begin(), list.end()};
+  }
+
+ private:
+  template <typename T>
+  const T& get(const std::string& name, const char* what) const {
+    const auto found = values_.find(name);
+    DPM_CHECK(found != values_.end(), "DPM_INTERNAL", "Native code was not given the setting `" + name + "`.");
+    const T* value = std::get_if<T>(&found->second);
+    DPM_CHECK(value, "DPM_INTERNAL", "Expected " + std::string(what) + " for the native setting `" + name + "`.");
+    return *value;
+  }
+
+  std::map<std::string, Value> values_;
+};
+
+}  // namespace dpm

@@ -1,0 +1,197 @@
+#include "training/training.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "error.h"
+#include "ops/launch.h"
+
+namespace dpm {
+namespace {
+
+at::Tensor labels_of(const Batch& batch, const at::Device& device) {
+  at::Tensor labels = at::empty({static_cast<std::int64_t>(batch.rows.size())}, at::kFloat);
+  auto* out = labels.mutable_data_ptr<float>();
+  for (std::size_t n = 0; n < batch.rows.size(); ++n) out[n] = static_cast<float>(batch.rows[n].c_noise);
+  return labels.to(device);
+}
+
+}  // namespace
+
+Training::Training(std::shared_ptr<WeightedNetwork> network, const Settings& settings)
+    : network_(std::move(network)),
+      decoupled_(settings.text("optimizer") == "adamw"),
+      beta1_(settings.number("beta1")),
+      beta2_(settings.number("beta2")),
+      epsilon_(settings.number("epsilon")),
+      weight_decay_(settings.number("weightDecay")),
+      clip_norm_(settings.number("clipNorm")),
+      precision_(precision_of(settings.text("precision"))) {
+  const ParameterList& list = network_->network->parameters();
+  const at::Device device = network_->device();
+  gradients_ = list.allocate(device);
+  first_ = list.allocate(device);
+  second_ = list.allocate(device);
+  const auto averages = settings.integer("averages");
+  DPM_CHECK(averages >= 0 && averages <= OptimizerArguments::capacity, "DPM_INVALID_OPTION",
+            "Expected at most " + std::to_string(OptimizerArguments::capacity) + " averaged copies.");
+  for (std::int64_t i = 0; i < averages; ++i) averages_.push_back(network_->flat.clone());
+
+  const auto gradients = list.views(gradients_);
+  for (std::size_t i = 0; i < network_->parameters.size(); ++i) {
+    leaves_.push_back(network_->parameters[i].detach().requires_grad_(true));
+    // Backward then adds into the flat buffer in place.
+    leaves_.back().mutable_grad() = gradients[i];
+  }
+}
+
+StepReport Training::step(const Batch& batch, const Cancellation* cancellation) {
+  StepReport report;
+  try {
+    accumulate(batch, report, cancellation);
+  } catch (...) {
+    gradients_.zero_();
+    throw;
+  }
+  if (!report.finite) {
+    gradients_.zero_();
+    report.gradient_norm = std::numeric_limits<double>::quiet_NaN();
+    return report;
+  }
+  if (batch.updates) {
+    update(batch, report);
+  } else {
+    report.gradient_norm = std::numeric_limits<double>::quiet_NaN();
+  }
+  return report;
+}
+
+void Training::accumulate(const Batch& batch, StepReport& report, const Cancellation* cancellation) {
+  const at::Device device = network_->device();
+  const std::int64_t count = batch.images.size(0), channels = batch.images.size(1);
+  const std::int64_t spatial = batch.images.size(2) * batch.images.size(3);
+  DPM_CHECK(static_cast<std::int64_t>(batch.rows.size()) == count && batch.examples.size() == batch.rows.size() &&
+                batch.epochs.size() == batch.rows.size(),
+            "DPM_INVALID_ARGUMENT", "Expected one row, example and epoch per image.");
+
+  const auto options = at::TensorOptions().dtype(at::kFloat).device(device).memory_format(at::MemoryFormat::ChannelsLast);
+  const at::Tensor x = at::empty(batch.images.sizes(), options);
+  const at::Tensor target = at::empty(batch.images.sizes(), options);
+  const at::Tensor images = batch.images.to(device);
+  launch_noise_step(device, {images.const_data_ptr(), images.scalar_type() == at::kByte, x.mutable_data_ptr<float>(), target.mutable_data_ptr<float>(),
+                             batch.rows.data(), batch.examples.data(), batch.epochs.data(), count, channels, spatial, key_of(batch.seed)});
+
+  Conditioning conditioning{labels_of(batch, device), batch.classes.defined() ? batch.classes.to(device) : at::Tensor()};
+  network_->network->check(x, conditioning);
+  const DropoutKeys keys{key_of(batch.seed), batch.examples.data(), batch.epochs.data()};
+  Pass pass{leaves_, &keys, cancellation};
+  at::Tensor output;
+  {
+    const at::AutoGradMode with_gradient(true);
+    const PrecisionScope scope(precision_, device);
+    output = network_->network->forward(pass, x, conditioning).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+  }
+
+  at::Tensor gradient = at::empty_like(output);
+  report.losses.resize(batch.rows.size());
+  launch_loss(device, {output.const_data_ptr<float>(), target.const_data_ptr<float>(), gradient.mutable_data_ptr<float>(), report.losses.data(),
+                       batch.rows.data(), batch.total, count, channels * spatial, batch.loss});
+  for (std::size_t n = 0; n < batch.rows.size(); ++n) report.loss += batch.rows[n].weight * report.losses[n] / batch.total;
+  report.finite = std::isfinite(report.loss);
+  if (!report.finite) return;
+  if (cancellation) cancellation->throw_if_requested();
+  torch::autograd::backward({output}, {gradient});
+}
+
+void Training::update(const Batch& batch, StepReport& report) {
+  const at::Device device = network_->device();
+  report.gradient_norm = std::sqrt(launch_squared_norm(gradients_));
+  if (!std::isfinite(report.gradient_norm)) {
+    report.finite = false;
+    gradients_.zero_();
+    return;
+  }
+  OptimizerArguments a{};
+  a.values = network_->flat.mutable_data_ptr<float>();
+  a.gradients = gradients_.mutable_data_ptr<float>();
+  a.first = first_.mutable_data_ptr<float>();
+  a.second = second_.mutable_data_ptr<float>();
+  DPM_CHECK(batch.averaging_decays.size() == averages_.size(), "DPM_INVALID_ARGUMENT", "Expected one averaging decay per averaged copy.");
+  a.averages_count = static_cast<int>(averages_.size());
+  for (std::size_t i = 0; i < averages_.size(); ++i) {
+    a.averages[i] = averages_[i].mutable_data_ptr<float>();
+    a.keep[i] = static_cast<float>(batch.averaging_decays[i]);
+  }
+  a.size = gradients_.numel();
+  // torch.nn.utils.clip_grad_norm_'s factor.
+  a.gradient_scale = clip_norm_ > 0 ? static_cast<float>(std::min(1.0, clip_norm_ / (report.gradient_norm + 1e-6))) : 1.0f;
+  a.beta1 = static_cast<float>(beta1_);
+  a.beta2 = static_cast<float>(beta2_);
+  a.epsilon = static_cast<float>(epsilon_);
+  a.step_size = static_cast<float>(batch.learning_rate / (1 - std::pow(beta1_, batch.step)));
+  a.second_correction = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2_, batch.step)));
+  a.decay = decoupled_ ? 0.0f : static_cast<float>(weight_decay_);
+  a.shrink = decoupled_ ? static_cast<float>(1 - batch.learning_rate * weight_decay_) : 1.0f;
+  launch_optimizer(device, a);
+}
+
+std::shared_ptr<WeightedNetwork> Training::averaged(std::size_t index) const {
+  DPM_CHECK(index < averages_.size(), "DPM_INVALID_ARGUMENT",
+            "There are " + std::to_string(averages_.size()) + " averaged copies, asked for number " + std::to_string(index) + ".");
+  auto result = std::make_shared<WeightedNetwork>();
+  result->network = network_->network;
+  result->flat = averages_[index];
+  result->parameters = network_->network->parameters().views(result->flat);
+  return result;
+}
+
+std::vector<std::pair<std::string, std::vector<std::int64_t>>> Training::names() const {
+  std::vector<std::pair<std::string, std::vector<std::int64_t>>> result;
+  const auto add = [&](const std::string& prefix) {
+    for (const auto& entry : network_->network->parameters().entries()) result.emplace_back(prefix + entry.name, entry.shape);
+  };
+  add("optimizer.first.");
+  add("optimizer.second.");
+  for (std::size_t i = 0; i < averages_.size(); ++i) add("average." + std::to_string(i) + ".");
+  return result;
+}
+
+const at::Tensor& Training::state(const std::string& name, std::string& parameter) const {
+  const auto strip = [&](const std::string& prefix) {
+    if (name.rfind(prefix, 0) != 0) return false;
+    parameter = name.substr(prefix.size());
+    return true;
+  };
+  if (strip("optimizer.first.")) return first_;
+  if (strip("optimizer.second.")) return second_;
+  for (std::size_t i = 0; i < averages_.size(); ++i) {
+    if (strip("average." + std::to_string(i) + ".")) return averages_[i];
+  }
+  throw Error("DPM_INVALID_ARGUMENT", "The training has no tensor named \"" + name + "\".");
+}
+
+at::Tensor Training::read(const std::string& name) const {
+  std::string parameter;
+  const at::Tensor& flat = state(name, parameter);
+  const ParameterList& list = network_->network->parameters();
+  return list.views(flat)[list.find(parameter)].contiguous().clone();
+}
+
+void Training::write(const std::string& name, const at::Tensor& value) {
+  std::string parameter;
+  const at::Tensor& flat = state(name, parameter);
+  const ParameterList& list = network_->network->parameters();
+  const at::Tensor slot = list.views(flat)[list.find(parameter)];
+  DPM_CHECK(slot.sizes() == value.sizes(), "DPM_INVALID_ARGUMENT", "The tensor for \"" + name + "\" has another shape than the parameter.");
+  const at::NoGradGuard no_grad;
+  slot.copy_(value);
+}
+
+}  // namespace dpm

@@ -1,0 +1,19 @@
+#include "version.h"
+
+#include <ATen/Version.h>
+#include <torch/headeronly/version.h>
+
+#include <string>
+
+namespace dpm {
+
+const char* core_version() { return DPM_VERSION; }
+
+const char* libtorch_version() { return TORCH_VERSION; }
+
+const char* cpu_capability() {
+  static const std::string* const name = new std::string(at::get_cpu_capability());
+  return name->c_str();
+}
+
+}  // namespace dpm
