@@ -1,10 +1,8 @@
 /** A schedule as the catalog lists it: its name, its options, and how settings become a schedule. */
 import type * as z from 'zod'
 import { defineOptions, type OptionsDefinition } from '../options/options.js'
+import type { KindSchema } from './kind-schema.js'
 import type { Schedule } from './schedule.js'
-
-/** A strict object whose `kind` is the name of what it describes. */
-export type KindSchema = z.ZodObject<{ kind: z.ZodLiteral<string> }>
 
 export interface ScheduleDefinition<Schema extends KindSchema = KindSchema> {
   readonly name: string

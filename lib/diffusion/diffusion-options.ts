@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { parseOptions } from '../options/options.js'
 import type { ScheduleDefinition } from './define-schedule.js'
+import { schemasOf } from './kind-schema.js'
 import { createObjective, type Objective } from './objective.js'
 import { varianceKinds } from './posterior.js'
 import type { Prediction } from './prediction.js'
@@ -26,7 +27,7 @@ export const clipSchema = z.discriminatedUnion('kind', [
   z
     .strictObject({
       kind: z.literal('dynamic'),
-      quantile: z.number().gt(0).max(1).default(0.995).describe('share of an image\'s values that must fit (Imagen)'),
+      quantile: z.number().gt(0).max(1).default(0.995).describe("share of an image's values that must fit (Imagen)"),
       low: z.number().positive().default(1).describe('smallest threshold, and the range that results'),
       high: z.number().positive().default(1e6).describe('largest threshold'),
     })
@@ -37,17 +38,23 @@ export type ClipSettings = z.output<typeof clipSchema>
 
 export const diffusionSchema = z.strictObject({
   schedule: z
-    .discriminatedUnion('kind', [schedules.linear.schema, schedules.cosine.schema])
+    .discriminatedUnion('kind', schemasOf(schedules))
     .prefault({ kind: 'linear' })
     .describe('how noise grows with time'),
   prediction: z.enum(names(predictions)).default('noise').describe('what the network predicts'),
-  variance: z.enum(varianceKinds).default('fixed-large').describe("variance of ancestral sampling: the posterior's (small) or beta (large)"),
+  variance: z
+    .enum(varianceKinds)
+    .default('fixed-large')
+    .describe("variance of ancestral sampling: the posterior's (small) or beta (large)"),
   weighting: z
-    .discriminatedUnion('kind', [weightings.uniform.schema, weightings.snr.schema, weightings['min-snr'].schema])
+    .discriminatedUnion('kind', schemasOf(weightings))
     .prefault({ kind: 'uniform' })
     .describe('how much each level counts in the loss'),
   times: z.enum(names(timeSamplers)).default('uniform').describe('how training chooses times'),
-  timeLabel: z.enum(names(timeLabels)).default('step').describe('how the network is told the time: t, 1000 t / T, or (t + 1) / T'),
+  timeLabel: z
+    .enum(names(timeLabels))
+    .default('step')
+    .describe('how the network is told the time: t, 1000 t / T, or (t + 1) / T'),
   loss: z.enum(['l2', 'l1', 'huber']).default('l2').describe('distance between output and target'),
   clip: clipSchema.prefault({ kind: 'range' }).describe('what keeps the predicted clean image in range while sampling'),
 })

@@ -71,7 +71,12 @@ const varianceFloor = 1e-20
  * Logarithm of the variance of the step from `time` to `time - 1`, finite also at time 0.
  * With `second-step`, `fixed-large` too takes the posterior variance of time 1 at time 0, as the code of Ho et al. does.
  */
-export function clippedLogVariance(schedule: Schedule, time: number, kind: VarianceKind, clip: LogVarianceClip): number {
+export function clippedLogVariance(
+  schedule: Schedule,
+  time: number,
+  kind: VarianceKind,
+  clip: LogVarianceClip,
+): number {
   if (!Number.isInteger(time) || time < 0 || time >= schedule.steps) {
     throw expected(`a whole number from 0 to ${schedule.steps - 1}`, 'time', time)
   }

@@ -8,7 +8,7 @@
  * `columns` cells too many, is almost never needed.
  */
 import { expected } from '../errors.js'
-import { philox4x32, seedKey } from './philox.js'
+import { philoxInto, seedKey } from './philox.js'
 import { noisePurposes } from './purposes.js'
 
 const ROUNDS = 8
@@ -22,8 +22,14 @@ export function keyedPermutation(length: number, seed: number, epoch: number): (
   if (!Number.isInteger(length) || length < 1 || length > MAXIMUM_LENGTH) {
     throw expected('a whole number from 1 to 2^40', 'length', length)
   }
-  if (!Number.isInteger(epoch) || epoch < 0 || epoch >= 2 ** 32) throw expected('a whole number from 0 to 2^32 - 1', 'epoch', epoch)
-  const key = seedKey(seed)
+  if (!Number.isInteger(epoch) || epoch < 0 || epoch >= 2 ** 32)
+    throw expected('a whole number from 0 to 2^32 - 1', 'epoch', epoch)
+  const [key0, key1] = seedKey(seed)
+  const words = new Uint32Array(4)
+  const keyed = (half: number, round: number, limit: number): number => {
+    philoxInto(words, half, round, epoch, noisePurposes.shuffle, key0, key1)
+    return below(words[0] ?? 0, limit)
+  }
   const columns = Math.ceil(Math.sqrt(length))
   const rows = Math.ceil(length / columns)
 
@@ -31,10 +37,8 @@ export function keyedPermutation(length: number, seed: number, epoch: number): (
     let column = cell % columns
     let row = Math.floor(cell / columns)
     for (let round = 0; round < ROUNDS; round++) {
-      const forColumn = philox4x32([row, 2 * round, epoch, noisePurposes.shuffle], key)[0]
-      column = (column + below(forColumn, columns)) % columns
-      const forRow = philox4x32([column, 2 * round + 1, epoch, noisePurposes.shuffle], key)[0]
-      row = (row + below(forRow, rows)) % rows
+      column = (column + keyed(row, 2 * round, columns)) % columns
+      row = (row + keyed(column, 2 * round + 1, rows)) % rows
     }
     return row * columns + column
   }

@@ -27,7 +27,7 @@ export function philox4x32(counter: PhiloxCounter, key: PhiloxKey): [number, num
 }
 
 /** The same into four words that the caller owns: no allocation, for loops over many blocks. */
-function philoxInto(
+export function philoxInto(
   words: Uint32Array,
   counter0: number,
   counter1: number,
@@ -127,6 +127,7 @@ export function normals(
 }
 
 function word32(value: number, name: string): number {
-  if (!Number.isInteger(value) || value < 0 || value >= TWO_32) throw expected('a whole number from 0 to 2^32 - 1', name, value)
+  if (!Number.isInteger(value) || value < 0 || value >= TWO_32)
+    throw expected('a whole number from 0 to 2^32 - 1', name, value)
   return value
 }

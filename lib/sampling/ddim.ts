@@ -17,16 +17,23 @@ const ddimSchema = z.strictObject({
   eta: z.number().min(0).max(1).default(0).describe('0: deterministic; 1: the noise of ancestral sampling'),
 })
 
-export const ddim = defineSampler('ddim', ddimSchema, (x, { levels, denoise, combine, noise, emit, options: { eta } }) => {
-  pairs(levels).forEach(([from, to], step) => {
-    const clean = denoise(x, from)
-    const q = posterior(from, to)
-    // sigma_s² - v = sigma_s² (1 - eta² beta_{t|s} / sigma_t²), in a form that does not cancel.
-    const keep = (to.sigma / from.sigma) * Math.sqrt(1 - (eta * eta * q.forwardVariance) / (from.sigma * from.sigma))
-    const drift = [[keep, x], [to.alpha - keep * from.alpha, clean]] as const
-    const spread = eta * Math.sqrt(q.variance)
-    x = combine(spread === 0 ? drift : [...drift, [spread, noise(step)]])
-    emit(x, clean)
-  })
-  return x
-})
+export const ddim = defineSampler(
+  'ddim',
+  ddimSchema,
+  (x, { levels, denoise, combine, noise, emit, options: { eta } }) => {
+    pairs(levels).forEach(([from, to], step) => {
+      const clean = denoise(x, from)
+      const q = posterior(from, to)
+      // sigma_s² - v = sigma_s² (1 - eta² beta_{t|s} / sigma_t²), in a form that does not cancel.
+      const keep = (to.sigma / from.sigma) * Math.sqrt(1 - (eta * eta * q.forwardVariance) / (from.sigma * from.sigma))
+      const drift = [
+        [keep, x],
+        [to.alpha - keep * from.alpha, clean],
+      ] as const
+      const spread = eta * Math.sqrt(q.variance)
+      x = combine(spread === 0 ? drift : [...drift, [spread, noise(step)]])
+      emit(x, clean)
+    })
+    return x
+  },
+)

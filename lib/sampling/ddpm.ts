@@ -22,7 +22,10 @@ export const ddpm = defineSampler('ddpm', ddpmSchema, (x, verbs) => {
   pairs(levels).forEach(([from, to], step) => {
     const clean = denoise(x, from)
     const q = posterior(from, to)
-    const mean = [[q.meanNoisy, x], [q.meanClean, clean]] as const
+    const mean = [
+      [q.meanNoisy, x],
+      [q.meanClean, clean],
+    ] as const
     x = combine(to.sigma === 0 ? mean : [...mean, [Math.sqrt(variance(q)), noise(step)]])
     emit(x, clean)
   })

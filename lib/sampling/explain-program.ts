@@ -11,7 +11,9 @@ export function explainProgram(program: Program): string {
     `inputs: ${Object.entries(program.inputs)
       .map(([name, at]) => `${name} in ${r(at)}`)
       .join(', ')}`,
-    ...program.instructions.map((instruction, index) => `${String(index).padStart(width)}  ${lines[instruction.op](instruction as never)}`),
+    ...program.instructions.map(
+      (instruction, index) => `${String(index).padStart(width)}  ${lines[instruction.op](instruction as never)}`,
+    ),
     `output: ${r(program.output)}`,
   ].join('\n')
 }

@@ -14,10 +14,17 @@ export interface StepSelection {
  * The levels of a run, the noisiest first and the clean one last: one more than there are steps.
  * @throws DpmError DPM_INVALID_ARGUMENT for more steps than the schedule has times, or an unknown spacing.
  */
-export function selectLevels(schedule: Schedule, { steps, spacing = 'trailing' }: StepSelection = {}): readonly Level[] {
+export function selectLevels(
+  schedule: Schedule,
+  { steps, spacing = 'trailing' }: StepSelection = {},
+): readonly Level[] {
   const total = schedule.steps
   if (!Object.hasOwn(spacings, spacing)) throw expected(`one of ${spacingNames.join(', ')}`, 'spacing', spacing)
-  if (steps === undefined) return levelsAt(schedule, Array.from({ length: total }, (_, i) => total - 1 - i))
+  if (steps === undefined)
+    return levelsAt(
+      schedule,
+      Array.from({ length: total }, (_, i) => total - 1 - i),
+    )
   if (!Number.isInteger(steps) || steps < 1 || steps > total) {
     throw expected(`a whole number from 1 to ${total}`, 'steps', steps, 'The schedule has no more times.')
   }

@@ -50,12 +50,17 @@ export function programFromJson(text: string): Program {
   try {
     parsed = JSON.parse(text)
   } catch (cause) {
-    throw new DpmError('DPM_INVALID_ARGUMENT', 'Expected a sampling program as JSON but the text is not JSON.', { cause })
+    throw new DpmError('DPM_INVALID_ARGUMENT', 'Expected a sampling program as JSON but the text is not JSON.', {
+      cause,
+    })
   }
   const result = programSchema.safeParse(parsed)
   if (!result.success) {
     const issue = result.error.issues[0]
-    throw new DpmError('DPM_INVALID_ARGUMENT', `The text is not a sampling program: ${issue?.message} at \`${issue?.path.join('.')}\`.`)
+    throw new DpmError(
+      'DPM_INVALID_ARGUMENT',
+      `The text is not a sampling program: ${issue?.message} at \`${issue?.path.join('.')}\`.`,
+    )
   }
   validateProgram(result.data)
   return result.data

@@ -4,9 +4,9 @@
  */
 import type * as z from 'zod'
 import { DpmError, expected } from '../errors.js'
-import type { KindSchema } from '../diffusion/define-schedule.js'
 import type { ClipSettings } from '../diffusion/diffusion-options.js'
 import { classifierFree, type GuidanceCondition } from '../diffusion/guidance/classifier-free.js'
+import type { KindSchema } from '../diffusion/kind-schema.js'
 import type { VarianceKind } from '../diffusion/posterior.js'
 import type { Prediction } from '../diffusion/prediction.js'
 import type { Level } from '../diffusion/schedule.js'
@@ -49,7 +49,11 @@ export function recordValues<Schema extends KindSchema>(
 ): Program {
   const last = context.levels.at(-1)
   if (context.levels.length < 2 || last?.sigma !== 0) {
-    throw expected('levels that end with the clean one (sigma 0)', 'levels', context.levels.map(({ time }) => time))
+    throw expected(
+      'levels that end with the clean one (sigma 0)',
+      'levels',
+      context.levels.map(({ time }) => time),
+    )
   }
   const recording = new Recording(context)
   const output = sampler.formula(recording.input('x'), recording.verbs(settings))
@@ -114,7 +118,8 @@ class Recording {
   /** clean = cSkip · x + cOut · F, where F is the sum of guided evaluations; then the clip. */
   #denoise(x: Value, level: Level): Value {
     const { prediction, guidance, label, clip } = this.#context
-    if (!(level.sigma > 0)) throw expected('a level with noise', 'level', level, 'There is nothing to denoise in a clean image.')
+    if (!(level.sigma > 0))
+      throw expected('a level with noise', 'level', level, 'There is nothing to denoise in a clean image.')
     const { cIn, cSkip, cOut } = prediction.numbers(level)
     const cNoise = label(level)
     const evaluate = (condition: GuidanceCondition): Value =>
@@ -166,7 +171,10 @@ class Recording {
   #at(held: Value): Register {
     const register = this.#registers.get(held)
     if (register === undefined) {
-      throw new DpmError('DPM_INVALID_ARGUMENT', 'A sampler used a value that this recording did not make. Use the values that its verbs return.')
+      throw new DpmError(
+        'DPM_INVALID_ARGUMENT',
+        'A sampler used a value that this recording did not make. Use the values that its verbs return.',
+      )
     }
     return register
   }

@@ -92,7 +92,10 @@ class Machine {
     for (const [name, register] of Object.entries(program.inputs)) {
       const input = run.inputs[name]
       if (!input) {
-        throw new DpmError('DPM_INVALID_ARGUMENT', `Sampler \`${program.name}\` needs the input \`${name}\`, which is not given.`)
+        throw new DpmError(
+          'DPM_INVALID_ARGUMENT',
+          `Sampler \`${program.name}\` needs the input \`${name}\`, which is not given.`,
+        )
       }
       this.at(register).set(this.#checked(input, name))
     }
@@ -114,7 +117,9 @@ class Machine {
       case 'evaluate': {
         const input = this.at(i.x).map((element) => i.cIn * element)
         this.evaluations += 1
-        out.set(this.#checked(await this.#run.network(input, i.cNoise, i.condition, i.network), 'output of the network'))
+        out.set(
+          this.#checked(await this.#run.network(input, i.cNoise, i.condition, i.network), 'output of the network'),
+        )
         return
       }
       case 'combine': {
@@ -147,7 +152,10 @@ class Machine {
         for (let start = 0; start < this.#size; start += this.#elements) {
           const sample = x.subarray(start, start + this.#elements)
           const limit = clamp(quantile(sample.map(Math.abs), i.quantile), i.low, i.high)
-          out.set(sample.map((element) => (clamp(element, -limit, limit) / limit) * i.low), start)
+          out.set(
+            sample.map((element) => (clamp(element, -limit, limit) / limit) * i.low),
+            start,
+          )
         }
         return
       }
@@ -166,7 +174,7 @@ class Machine {
 
   #checked(array: ArrayLike<number>, name: string): ArrayLike<number> {
     if (array.length !== this.#size) {
-      throw expected(`${this.#run.samples.length} × ${this.#elements} = ${this.#size} numbers`, name, `${array.length} numbers`)
+      throw expected(`${this.#run.samples.length} × ${this.#elements} = ${this.#size} numbers`, name, array.length)
     }
     return array
   }

@@ -76,7 +76,8 @@ export function separateRegisters(program: Program): Program {
   const inputs = Object.fromEntries(Object.entries(program.inputs).map(([name, register]) => [name, define(register)]))
   const held = (register: Register): Register => {
     const value = valueIn.get(register)
-    if (value === undefined) throw new DpmError('DPM_INVALID_ARGUMENT', `Register ${register} is read before it is written.`)
+    if (value === undefined)
+      throw new DpmError('DPM_INVALID_ARGUMENT', `Register ${register} is read before it is written.`)
     return value
   }
   const instructions = program.instructions.map((instruction) => mapRegisters(instruction, held, define))

@@ -1,5 +1,6 @@
-/** Every sampler, by kind. A new one is a file beside this one and a line in each list here. */
+/** Every sampler, by kind. A new one is a file beside this one and a line here. */
 import * as z from 'zod'
+import { schemasOf } from '../diffusion/kind-schema.js'
 import { parseOptions } from '../options/options.js'
 import { ddim } from './ddim.js'
 import { ddpm } from './ddpm.js'
@@ -10,7 +11,7 @@ import { type RecordContext, record } from './recorder.js'
 export const samplers = { ddpm, ddim } satisfies Record<string, SamplerDefinition>
 export type SamplerKind = keyof typeof samplers
 
-export const samplerSchema = z.discriminatedUnion('kind', [ddpm.schema, ddim.schema])
+export const samplerSchema = z.discriminatedUnion('kind', schemasOf(samplers))
 export type SamplerOptions = z.input<typeof samplerSchema>
 export type SamplerSettings = z.output<typeof samplerSchema>
 

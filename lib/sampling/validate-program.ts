@@ -32,7 +32,8 @@ export function validateProgram(program: Program): void {
     mapRegisters(
       instruction,
       (register) => {
-        if (!defined.has(mustExist(register, place))) throw fault(place, `reads register ${register} before it is written`)
+        if (!defined.has(mustExist(register, place)))
+          throw fault(place, `reads register ${register} before it is written`)
         return register
       },
       (register) => {
@@ -51,7 +52,8 @@ export function validateProgram(program: Program): void {
     }
   })
   if (program.steps !== emits) throw fault('program', `has steps ${show(program.steps)} but ${emits} emit instructions`)
-  if (!defined.has(mustExist(program.output, 'output'))) throw fault('output', `register ${program.output} is never written`)
+  if (!defined.has(mustExist(program.output, 'output')))
+    throw fault('output', `register ${program.output} is never written`)
 }
 
 type OfOp<Op extends Instruction['op']> = Extract<Instruction, { op: Op }>
@@ -61,10 +63,16 @@ const checks: { [Op in Instruction['op']]: (instruction: OfOp<Op>) => string | u
   evaluate: (i) =>
     finite({ cIn: i.cIn, cNoise: i.cNoise }) ??
     whole('network', i.network) ??
-    (i.condition === 'given' || i.condition === 'null' ? undefined : `has condition ${show(i.condition)}, not given or null`),
+    (i.condition === 'given' || i.condition === 'null'
+      ? undefined
+      : `has condition ${show(i.condition)}, not given or null`),
   combine: (i) =>
-    i.terms.length === 0 ? 'has no terms' : finite(Object.fromEntries(i.terms.map(([coefficient], k) => [`coefficient ${k}`, coefficient]))),
-  noise: (i) => whole('step', i.step) ?? (purposes.includes(i.purpose) ? undefined : `has purpose ${show(i.purpose)}, which is none`),
+    i.terms.length === 0
+      ? 'has no terms'
+      : finite(Object.fromEntries(i.terms.map(([coefficient], k) => [`coefficient ${k}`, coefficient]))),
+  noise: (i) =>
+    whole('step', i.step) ??
+    (purposes.includes(i.purpose) ? undefined : `has purpose ${show(i.purpose)}, which is none`),
   clip: (i) => finite({ low: i.low, high: i.high }) ?? (i.low <= i.high ? undefined : `clips to [${i.low}, ${i.high}]`),
   threshold: (i) =>
     finite({ quantile: i.quantile, low: i.low, high: i.high }) ??
@@ -80,7 +88,9 @@ function finite(numbers: Readonly<Record<string, number>>): string | undefined {
 }
 
 function whole(name: string, number: number): string | undefined {
-  return Number.isInteger(number) && number >= 0 && number < 2 ** 32 ? undefined : `has ${name} ${show(number)}, not a whole number`
+  return Number.isInteger(number) && number >= 0 && number < 2 ** 32
+    ? undefined
+    : `has ${name} ${show(number)}, not a whole number`
 }
 
 function fault(place: string, complaint: string): DpmError {

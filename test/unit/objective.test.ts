@@ -1,24 +1,36 @@
 import { describe, expect, test } from 'vitest'
 import { createProcess, parseDiffusion } from '../../lib/diffusion/diffusion-options.js'
-import { classifierFree, conditionDropped } from '../../lib/diffusion/guidance/classifier-free.js'
 import { rowFields } from '../../lib/native/binding.js'
-import { relativeError } from './closeness.js'
 
 describe('the objective', () => {
   const process = createProcess(parseDiffusion({ schedule: { kind: 'linear', steps: 100 } }))
 
   test('of DDPM: mix by the level, tell the network t, aim at the noise, weight 1', () => {
     const { alpha, sigma } = process.schedule.level(37)
-    expect(process.objective.row(37)).toEqual({ alpha, sigma, cIn: 1, cNoise: 37, targetClean: 0, targetNoise: 1, weight: 1 })
+    expect(process.objective.row(37)).toEqual({
+      alpha,
+      sigma,
+      cIn: 1,
+      cNoise: 37,
+      targetClean: 0,
+      targetNoise: 1,
+      weight: 1,
+    })
   })
 
   test('gives rows in the order of rowFields, each by (seed, epoch, example) alone', () => {
     const { objective } = process
     const rows = objective.rows(Float64Array.of(0, 0, 1), Float64Array.of(5, 900, 5), 7)
     expect(rows.length).toBe(3 * rowFields.length)
-    ;[[0, 5], [0, 900], [1, 5]].forEach(([epoch = 0, example = 0], index) => {
+    ;[
+      [0, 5],
+      [0, 900],
+      [1, 5],
+    ].forEach(([epoch = 0, example = 0], index) => {
       const row = objective.row(objective.timeOf(7, epoch, example))
-      expect([...rows.subarray(index * rowFields.length, (index + 1) * rowFields.length)]).toEqual(rowFields.map((field) => row[field]))
+      expect([...rows.subarray(index * rowFields.length, (index + 1) * rowFields.length)]).toEqual(
+        rowFields.map((field) => row[field]),
+      )
     })
     const alone = objective.rows(Float64Array.of(1), Float64Array.of(5), 7)
     expect(rows.slice(2 * rowFields.length)).toEqual(alone)
@@ -39,14 +51,18 @@ describe('the objective', () => {
     ['thousandths', 0, 990],
     ['fraction', 0.01, 1],
   ] as const)('tells the network the time as %s: %d … %d', (timeLabel, first, last) => {
-    const { objective, label, schedule } = createProcess(parseDiffusion({ schedule: { kind: 'linear', steps: 100 }, timeLabel }))
+    const { objective, label, schedule } = createProcess(
+      parseDiffusion({ schedule: { kind: 'linear', steps: 100 }, timeLabel }),
+    )
     expect(objective.row(0).cNoise).toBe(first)
     expect(objective.row(99).cNoise).toBe(last)
     expect(label(schedule.level(99))).toBe(last)
   })
 
   test('refuses epochs and examples of different number', () => {
-    expect(() => process.objective.rows(new Float64Array(2), new Float64Array(3), 0)).toThrow('one epoch for each of 3 examples')
+    expect(() => process.objective.rows(new Float64Array(2), new Float64Array(3), 0)).toThrow(
+      'one epoch for each of 3 examples',
+    )
   })
 })
 
@@ -64,41 +80,14 @@ describe('diffusion options', () => {
     })
   })
   test.each([
-    [{ schedule: { kind: 'cosin' } }, 'Expected one of linear, cosine for `schedule.kind` but received "cosin". Did you mean "cosine"?'],
+    [
+      { schedule: { kind: 'cosin' } },
+      'Expected one of linear, cosine for `schedule.kind` but received "cosin". Did you mean "cosine"?',
+    ],
     [{ prediction: 'v' }, 'Expected one of noise, clean, velocity for `prediction` but received "v".'],
     [{ clip: { kind: 'range', low: 2 } }, 'Expected a range whose low is below its high for `clip`'],
     [{ weighting: { kind: 'min-snr', gama: 3 } }, 'Did you mean `weighting.gamma`?'],
   ])('%j is refused in words', (options, message) => {
     expect(() => parseDiffusion(options)).toThrow(message)
-  })
-})
-
-describe('classifier-free training', () => {
-  test('drops the condition of about the asked share of examples', () => {
-    let dropped = 0
-    for (let example = 0; example < 10_000; example++) if (conditionDropped(1, 0, example, 0.1)) dropped++
-    expect(Math.abs(dropped - 1000)).toBeLessThan(4 * 30)
-  })
-  test('never drops at 0, always at 1', () => {
-    expect(conditionDropped(1, 0, 0, 0)).toBe(false)
-    expect(conditionDropped(1, 0, 0, 1)).toBe(true)
-  })
-})
-
-describe('classifier-free guidance', () => {
-  test('evaluates only what counts', () => {
-    expect(classifierFree(1)).toEqual([[1, 'given']])
-    expect(classifierFree(0)).toEqual([[1, 'null']])
-    expect(classifierFree(3)).toEqual([[3, 'given'], [-2, 'null']])
-  })
-  test('is F_null + scale (F_given - F_null)', () => {
-    for (const scale of [-1, 0, 0.5, 1, 7.5]) {
-      const outputs = { given: 1.25, null: -0.5 }
-      const sum = classifierFree(scale).reduce((total, [coefficient, condition]) => total + coefficient * outputs[condition], 0)
-      expect(relativeError(sum, -0.5 + scale * 1.75)).toBeLessThan(1e-15)
-    }
-  })
-  test('refuses a scale that is not finite', () => {
-    expect(() => classifierFree(Number.NaN)).toThrow('Expected a finite number for `guidance` but received NaN.')
   })
 })

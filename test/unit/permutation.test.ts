@@ -57,6 +57,8 @@ describe('keyedPermutation', () => {
   })
 
   test('refuses a position outside', () => {
-    expect(() => keyedPermutation(10, 0, 0)(10)).toThrow('Expected a whole number from 0 to 9 for `position` but received 10.')
+    expect(() => keyedPermutation(10, 0, 0)(10)).toThrow(
+      'Expected a whole number from 0 to 9 for `position` but received 10.',
+    )
   })
 })

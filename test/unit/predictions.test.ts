@@ -30,7 +30,10 @@ describe.each(Object.values(predictions))('prediction $name', (prediction) => {
 
 describe('velocity', () => {
   test('is alpha · noise - sigma · clean', () => {
-    expect(predictions.velocity.numbers({ alpha: 0.8, sigma: 0.6, time: 0 })).toMatchObject({ targetClean: -0.6, targetNoise: 0.8 })
+    expect(predictions.velocity.numbers({ alpha: 0.8, sigma: 0.6, time: 0 })).toMatchObject({
+      targetClean: -0.6,
+      targetNoise: 0.8,
+    })
   })
   test('is the clean image negated where no signal is left', () => {
     const { cSkip, cOut } = predictions.velocity.numbers({ alpha: 0, sigma: 1, time: 9 })
@@ -39,7 +42,9 @@ describe('velocity', () => {
 })
 
 test('predicted noise says nothing about the image where no signal is left', () => {
-  expect(() => predictions.noise.numbers({ alpha: 0, sigma: 1, time: 9 })).toThrow('Use the prediction "velocity" or "clean".')
+  expect(() => predictions.noise.numbers({ alpha: 0, sigma: 1, time: 9 })).toThrow(
+    'Use the prediction "velocity" or "clean".',
+  )
 })
 
 describe('weightings', () => {

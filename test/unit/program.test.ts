@@ -15,7 +15,14 @@ const program: Program = {
   inputs: { x: 0, mask: 2 },
   instructions: [
     evaluate,
-    { op: 'combine', out: 1, terms: [[2.5, 0], [-1.25, 1]] },
+    {
+      op: 'combine',
+      out: 1,
+      terms: [
+        [2.5, 0],
+        [-1.25, 1],
+      ],
+    },
     { op: 'clip', out: 1, x: 1, low: -1, high: 1 },
     { op: 'threshold', out: 0, x: 1, quantile: 0.995, low: 1, high: 10 },
     { op: 'noise', out: 1, step: 4, purpose: 1 },
@@ -27,7 +34,9 @@ const program: Program = {
 }
 const changed = (index: number, change: object): Program => ({
   ...program,
-  instructions: program.instructions.map((instruction, i) => (i === index ? ({ ...instruction, ...change } as Instruction) : instruction)),
+  instructions: program.instructions.map((instruction, i) =>
+    i === index ? ({ ...instruction, ...change } as Instruction) : instruction,
+  ),
 })
 
 describe('validation', () => {
@@ -42,7 +51,10 @@ describe('validation', () => {
     [changed(0, { cNoise: Number.NaN }), 'instruction 0 (evaluate) has cNoise NaN, which is not finite'],
     [changed(0, { condition: 'none' }), 'instruction 0 (evaluate) has condition "none", not given or null'],
     [changed(0, { network: -1 }), 'instruction 0 (evaluate) has network -1, not a whole number'],
-    [changed(1, { terms: [[Number.POSITIVE_INFINITY, 0]] }), 'instruction 1 (combine) has coefficient 0 Infinity, which is not finite'],
+    [
+      changed(1, { terms: [[Number.POSITIVE_INFINITY, 0]] }),
+      'instruction 1 (combine) has coefficient 0 Infinity, which is not finite',
+    ],
     [changed(1, { terms: [] }), 'instruction 1 (combine) has no terms'],
     [changed(1, { terms: [[1, 0.5]] }), 'instruction 1 (combine) names register 0.5 of 0 … 2'],
     [changed(2, { low: 2 }), 'instruction 2 (clip) clips to [2, 1]'],
@@ -58,7 +70,10 @@ describe('validation', () => {
     [{ ...program, registers: 0 }, 'program has 0 registers, not a whole number above 0'],
   ])('refuses %#: %s', (bad, message) => {
     expect(() => validateProgram(bad)).toThrow(
-      expect.objectContaining({ code: 'DPM_INVALID_ARGUMENT', message: `The sampling program cannot run: ${message}.` }),
+      expect.objectContaining({
+        code: 'DPM_INVALID_ARGUMENT',
+        message: `The sampling program cannot run: ${message}.`,
+      }),
     )
   })
 

@@ -70,7 +70,16 @@ interface Draft {
 
 function draft(networks: number): fc.Arbitrary<Draft> {
   return fc.record({
-    op: fc.constantFrom<Instruction['op']>('evaluate', 'combine', 'combine', 'noise', 'clip', 'threshold', 'blend', 'emit'),
+    op: fc.constantFrom<Instruction['op']>(
+      'evaluate',
+      'combine',
+      'combine',
+      'noise',
+      'clip',
+      'threshold',
+      'blend',
+      'emit',
+    ),
     picks: fc.array(fc.nat(), { minLength: 4, maxLength: 4 }),
     coefficients: fc.array(fc.integer({ min: -320, max: 320 }), { minLength: 1, maxLength: 4 }),
     step: fc.nat({ max: 1000 }),
@@ -92,8 +101,22 @@ function assemble(drafts: readonly Draft[], output: number): Program {
     const out = values
     const low = 0.5 + (a % 4) / 4
     const made = {
-      evaluate: () => ({ op: 'evaluate', out, x, network, condition: given ? 'given' : 'null', cIn: 0.5 + (b % 8) / 8, cNoise: step }) as const,
-      combine: () => ({ op: 'combine', out, terms: coefficients.map((c, k) => [c / 256 / coefficients.length, (picks[k] ?? 0) % values] as const) }) as const,
+      evaluate: () =>
+        ({
+          op: 'evaluate',
+          out,
+          x,
+          network,
+          condition: given ? 'given' : 'null',
+          cIn: 0.5 + (b % 8) / 8,
+          cNoise: step,
+        }) as const,
+      combine: () =>
+        ({
+          op: 'combine',
+          out,
+          terms: coefficients.map((c, k) => [c / 256 / coefficients.length, (picks[k] ?? 0) % values] as const),
+        }) as const,
       noise: () => ({ op: 'noise', out, step, purpose: noisePurposes.step }) as const,
       clip: () => ({ op: 'clip', out, x, low: -low, high: 1 }) as const,
       threshold: () => ({ op: 'threshold', out, x, quantile: 0.25 + (b % 4) / 4, low, high: low + 1 }) as const,

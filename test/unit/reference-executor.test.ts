@@ -9,8 +9,21 @@ import { randomProgram } from './random-program.js'
 const network: ReferenceNetwork = (x, cNoise, condition) =>
   x.map((_, i) => Math.tanh((x[x.length - 1 - i] ?? 0) + cNoise / 1000) + (condition === 'given' ? 0.25 : 0))
 
-function programOf(instructions: readonly Instruction[], registers: number, output: number, inputs: Program['inputs'] = { x: 0 }): Program {
-  return { version: 1, name: 'test', registers, inputs, instructions, output, steps: instructions.filter(({ op }) => op === 'emit').length }
+function programOf(
+  instructions: readonly Instruction[],
+  registers: number,
+  output: number,
+  inputs: Program['inputs'] = { x: 0 },
+): Program {
+  return {
+    version: 1,
+    name: 'test',
+    registers,
+    inputs,
+    instructions,
+    output,
+    steps: instructions.filter(({ op }) => op === 'emit').length,
+  }
 }
 const x = [0.5, -3, 2, 1]
 const oneSample = { network, inputs: { x }, shape: [1, 2, 2], samples: [7], seed: 5 }
@@ -33,7 +46,23 @@ describe('each instruction', () => {
     expect(evaluations).toBe(1)
   })
   test('combine sums, also onto one of its terms', async () => {
-    const { output } = await runReference(programOf([{ op: 'combine', out: 0, terms: [[2, 0], [-0.5, 0]] }], 1, 0), oneSample)
+    const { output } = await runReference(
+      programOf(
+        [
+          {
+            op: 'combine',
+            out: 0,
+            terms: [
+              [2, 0],
+              [-0.5, 0],
+            ],
+          },
+        ],
+        1,
+        0,
+      ),
+      oneSample,
+    )
     expect([...output]).toEqual([0.75, -4.5, 3, 1.5])
   })
   test('noise is keyed by seed, purpose, step, sample and element', async () => {
@@ -42,7 +71,10 @@ describe('each instruction', () => {
     expect([...output]).toEqual([...normals(5, 'step', 9, 7, 4), ...normals(5, 'step', 9, 3, 4)])
   })
   test('clip limits', async () => {
-    const { output } = await runReference(programOf([{ op: 'clip', out: 0, x: 0, low: -1, high: 1.5 }], 1, 0), oneSample)
+    const { output } = await runReference(
+      programOf([{ op: 'clip', out: 0, x: 0, low: -1, high: 1.5 }], 1, 0),
+      oneSample,
+    )
     expect([...output]).toEqual([0.5, -1, 1.5, 1])
   })
   test('threshold takes the quantile of each sample by itself, within its bounds', async () => {
@@ -56,7 +88,10 @@ describe('each instruction', () => {
   })
   test('blend mixes by the mask', async () => {
     const program = programOf([{ op: 'blend', out: 0, mask: 1, a: 0, b: 2 }], 3, 0, { x: 0, mask: 1, known: 2 })
-    const { output } = await runReference(program, { ...oneSample, inputs: { x, mask: [1, 0, 0.25, 0], known: [9, 9, 10, 9] } })
+    const { output } = await runReference(program, {
+      ...oneSample,
+      inputs: { x, mask: [1, 0, 0.25, 0], known: [9, 9, 10, 9] },
+    })
     expect([...output]).toEqual([0.5, 9, 8, 9])
   })
 })
@@ -98,12 +133,22 @@ test('a sample does not depend on the others of its batch', async () => {
 describe('refusals', () => {
   const clip = programOf([{ op: 'clip', out: 0, x: 0, low: -1, high: 1 }], 1, 0)
   test('a missing input, by name', async () => {
-    await expect(runReference(clip, { ...oneSample, inputs: {} })).rejects.toThrow('needs the input `x`, which is not given')
+    await expect(runReference(clip, { ...oneSample, inputs: {} })).rejects.toThrow(
+      'needs the input `x`, which is not given',
+    )
   })
   test('arrays of another length', async () => {
-    await expect(runReference(clip, { ...oneSample, inputs: { x: [1] } })).rejects.toThrow('Expected 1 × 4 = 4 numbers for `x`')
-    const program = programOf([{ op: 'evaluate', out: 1, x: 0, network: 0, condition: 'null', cIn: 1, cNoise: 0 }], 2, 1)
-    await expect(runReference(program, { ...oneSample, network: () => [1] })).rejects.toThrow('for `output of the network`')
+    await expect(runReference(clip, { ...oneSample, inputs: { x: [1] } })).rejects.toThrow(
+      'Expected 1 × 4 = 4 numbers for `x`',
+    )
+    const program = programOf(
+      [{ op: 'evaluate', out: 1, x: 0, network: 0, condition: 'null', cIn: 1, cNoise: 0 }],
+      2,
+      1,
+    )
+    await expect(runReference(program, { ...oneSample, network: () => [1] })).rejects.toThrow(
+      'for `output of the network`',
+    )
   })
   test('an aborted signal', async () => {
     await expect(runReference(clip, { ...oneSample, signal: AbortSignal.abort() })).rejects.toMatchObject({

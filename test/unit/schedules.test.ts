@@ -21,7 +21,12 @@ describe('published scalars, to the digits that were printed', () => {
   const cosine4000 = cosineOf({ steps: 4000 })
   test.each([
     ['linear 1000: abar at the end', alphaBar(linear1000, 999), 4.0358298e-5, 8],
-    ['linear 1000: posterior variance at 1', posterior(linear1000.level(1), linear1000.level(0)).variance, 5.4531877e-5, 8],
+    [
+      'linear 1000: posterior variance at 1',
+      posterior(linear1000.level(1), linear1000.level(0)).variance,
+      5.4531877e-5,
+      8,
+    ],
     ['linear 1000: abar after 500 steps', alphaBar(linear1000, 499), 0.0785872, 6],
     ['linear 4000: abar at the end', alphaBar(linear4000, 3999), 4.2466523e-5, 8],
     ['cosine 1000: first beta', beta(cosine1000, 0), 4.12842e-5, 6],
@@ -73,20 +78,25 @@ describe('levels against arithmetic with 50 decimals', () => {
 })
 
 describe('every schedule', () => {
-  test.each(Object.values(schedules))('$name preserves variance, loses signal with every step and starts from the clean image', (definition) => {
-    const { schema } = definition
-    const schedule = definition.create(schema.parse({ kind: definition.name, steps: 200 }) as never)
-    expect(schedule.steps).toBe(200)
-    expect(schedule.level(-1)).toEqual({ alpha: 1, sigma: 0, time: -1 })
-    for (let time = 0; time < 200; time++) {
-      const { alpha, sigma } = schedule.level(time)
-      expect(relativeError(alpha ** 2 + sigma ** 2, 1)).toBeLessThan(1e-15)
-      expect(alpha).toBeLessThan(schedule.level(time - 1).alpha)
-    }
-  })
+  test.each(Object.values(schedules))(
+    '$name preserves variance, loses signal with every step and starts from the clean image',
+    (definition) => {
+      const { schema } = definition
+      const schedule = definition.create(schema.parse({ kind: definition.name, steps: 200 }) as never)
+      expect(schedule.steps).toBe(200)
+      expect(schedule.level(-1)).toEqual({ alpha: 1, sigma: 0, time: -1 })
+      for (let time = 0; time < 200; time++) {
+        const { alpha, sigma } = schedule.level(time)
+        expect(relativeError(alpha ** 2 + sigma ** 2, 1)).toBeLessThan(1e-15)
+        expect(alpha).toBeLessThan(schedule.level(time - 1).alpha)
+      }
+    },
+  )
 
   test.each([200, -2, 0.5, Number.NaN])('has no level at time %s of 200', (time) => {
-    expect(() => linearOf({ steps: 200 }).level(time)).toThrow('Expected a whole number from -1 (clean) to 199 for `time`')
+    expect(() => linearOf({ steps: 200 }).level(time)).toThrow(
+      'Expected a whole number from -1 (clean) to 199 for `time`',
+    )
   })
 })
 

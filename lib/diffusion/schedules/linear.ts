@@ -27,5 +27,8 @@ export const linear = defineSchedule({
 function linearBetas({ steps, betaStart, betaEnd, scaleToSteps }: LinearSettings): Float64Array {
   const scale = scaleToSteps ? 1000 / steps : 1
   const intervals = Math.max(1, steps - 1)
-  return Float64Array.from({ length: steps }, (_, t) => (scale * (betaStart * (intervals - t) + betaEnd * t)) / intervals)
+  return Float64Array.from(
+    { length: steps },
+    (_, t) => (scale * (betaStart * (intervals - t) + betaEnd * t)) / intervals,
+  )
 }

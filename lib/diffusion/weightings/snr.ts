@@ -8,5 +8,8 @@ import { defineWeighting, signalToNoise } from '../weighting.js'
 export const snr = defineWeighting({
   name: 'snr',
   options: z.strictObject({ kind: z.literal('snr') }),
-  create: () => (level, { cOut }) => signalToNoise(level) * cOut * cOut,
+  create:
+    () =>
+    (level, { cOut }) =>
+      signalToNoise(level) * cOut * cOut,
 })
