@@ -1,0 +1,115 @@
+/**
+ * Averaged copies of the network (EMA): average = decay * average + (1 - decay) * weights after each update. Here is the
+ * decay of each update; the averaging itself is native.
+ *
+ * The step is the 1-based number of the update that has just been made.
+ */
+import * as z from 'zod'
+
+const decay = z.number().min(0).max(1)
+
+export const averagingSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('constant'),
+    decay: decay.default(0.9999).describe('The same at every update (DDPM, improved DDPM)'),
+  }),
+  z.strictObject({
+    kind: z.literal('warmup'),
+    decay: decay.default(0.9999).describe('Highest decay, approached as (1 + n) / (10 + n) (score-SDE)'),
+  }),
+  z.strictObject({
+    kind: z.literal('half-life'),
+    halfLifeImages: z.number().positive().default(500_000).describe('Images after which a weight counts half (EDM)'),
+    rampup: z
+      .number()
+      .positive()
+      .optional()
+      .describe('The half-life is at most this share of the images seen so far (EDM: 0.05)'),
+  }),
+  z.strictObject({
+    kind: z.literal('power'),
+    deviation: z
+      .number()
+      .gt(0)
+      .lte(0.288)
+      .default(0.05)
+      .describe('Width of the averaging profile as a share of the run so far (EDM2: 0.05, 0.10)'),
+  }),
+  z.strictObject({
+    kind: z.literal('inverse-power'),
+    inverseGamma: z.number().positive().default(1).describe('Updates after which averaging sets in (k-diffusion)'),
+    power: z.number().positive().default(2 / 3).describe('How fast the decay rises'),
+    decay: decay.default(0.9999).describe('Highest decay'),
+  }),
+])
+export type AveragingSettings = z.output<typeof averagingSchema>
+
+/** The averaged copies of a run; an empty list keeps none. */
+export const averagingsSchema = z.array(averagingSchema)
+
+export interface Averaging {
+  /**
+   * The decay of an update, 0 … 1.
+   * @param step 1-based number of the update; `batch` its images.
+   */
+  decayAt(step: number, batch: number): number
+}
+
+type Formula<Kind> = (settings: Extract<AveragingSettings, { kind: Kind }>) => Averaging['decayAt']
+
+const formulas: { readonly [Kind in AveragingSettings['kind']]: Formula<Kind> } = {
+  constant:
+    ({ decay }) =>
+    () =>
+      decay,
+
+  /** score-SDE, models/ema.py: min(d, (1 + n) / (10 + n)), n = updates including this one. */
+  warmup:
+    ({ decay }) =>
+    (step) =>
+      Math.min(decay, (1 + step) / (10 + step)),
+
+  /** EDM, training/training_loop.py: 0.5^(batch / half-life), with the images seen before this update. */
+  'half-life':
+    ({ halfLifeImages, rampup }) =>
+    (step, batch) => {
+      const seenImages = (step - 1) * batch
+      const halfLife = rampup === undefined ? halfLifeImages : Math.min(halfLifeImages, rampup * seenImages)
+      return 0.5 ** (batch / Math.max(halfLife, 1e-8))
+    },
+
+  /** EDM2, arXiv 2312.02696 §3: (1 - 1/t)^(gamma + 1), t = updates including this one; the first copies the weights. */
+  power: ({ deviation }) => {
+    const gamma = powerOf(deviation)
+    return (step) => (1 - 1 / step) ** (gamma + 1)
+  },
+
+  /** k-diffusion, utils.py EMAWarmup: 1 - (1 + n / inverseGamma)^-power, n = updates before this one. */
+  'inverse-power':
+    ({ inverseGamma, power, decay }) =>
+    (step) =>
+      Math.min(decay, 1 - (1 + (step - 1) / inverseGamma) ** -power),
+}
+
+export function createAveraging(settings: AveragingSettings): Averaging {
+  const formula = formulas[settings.kind] as Formula<AveragingSettings['kind']>
+  return { decayAt: formula(settings) }
+}
+
+/**
+ * The exponent gamma of EDM2's power profile from its relative standard deviation s (arXiv 2312.02696 §3): the largest
+ * root of gamma^3 + 7 gamma^2 + (16 - s^-2) gamma + (12 - s^-2) = 0.
+ * @param deviation above 0, at most 1/sqrt(12) = 0.2887, the deviation of the plain average (gamma 0).
+ */
+export function powerOf(deviation: number): number {
+  const inverse = deviation ** -2
+  // Newton's method from above the largest root, where the cubic rises and is convex: it descends to the root.
+  let gamma = Math.sqrt(inverse) + 1
+  for (let round = 0; round < 100; round++) {
+    const value = ((gamma + 7) * gamma + 16 - inverse) * gamma + 12 - inverse
+    const next = gamma - value / ((3 * gamma + 14) * gamma + 16 - inverse)
+    if (!(next < gamma)) break
+    gamma = next
+  }
+  return gamma
+}
