@@ -10,7 +10,7 @@
           'action_name': 'cmake_js',
           'inputs': ['CMakeLists.txt', 'scripts/build-addon.mjs'],
           'outputs': ['<(PRODUCT_DIR)/dpm-torch.node'],
-          'action': ['node', 'scripts/build-addon.mjs'],
+          'action': ['node', 'scripts/build-addon.mjs', '--work=build/cmake'],
         },
       ],
     },

@@ -6,13 +6,11 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
-import { join, relative } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 const release = join(root, 'build', 'Release')
-// Not build/ itself: node-gyp keeps a Makefile there.
-const work = join(root, 'build', 'cmake')
 const stampPath = join(root, 'build', 'addon-stamp.json')
 const products = ['dpm-torch.node', 'libdpm_core.so']
 
@@ -51,6 +49,16 @@ export function addonIsCurrent(libtorch) {
   return products.every((name) => existsSync(join(release, name))) && readStamp().fingerprint === fingerprint(libtorch)
 }
 
+/** The libtorch that a build folder was configured for; CMake keeps the paths that it once found. */
+function configuredLibtorch(work) {
+  try {
+    const cache = readFileSync(join(work, 'CMakeCache.txt'), 'utf8')
+    return /^DPM_LIBTORCH_ROOT:\w+=(.*)$/m.exec(cache)?.[1] ?? null
+  } catch {
+    return null
+  }
+}
+
 function answers(program) {
   try {
     execFileSync(program, ['--version'], { stdio: 'ignore' })
@@ -73,7 +81,8 @@ function requireTools() {
   )
 }
 
-export async function buildAddon(libtorch, { clean = false } = {}) {
+/** `work` is CMake's folder; binding.gyp has its own, because node-gyp keeps a Makefile in build/. */
+export async function buildAddon(libtorch, { clean = false, work = join(root, 'build') } = {}) {
   requireTools()
   if (!libtorch.include) {
     throw new Problem(
@@ -82,10 +91,10 @@ export async function buildAddon(libtorch, { clean = false } = {}) {
     )
   }
   const key = fingerprint(libtorch)
-  // CMake keeps the paths that it once found, and a build folder has one generator for life.
-  if (clean || readStamp().libtorch !== libtorch.root) rmSync(work, { recursive: true, force: true })
+  if (clean) rmSync(work, { recursive: true, force: true })
+  if (configuredLibtorch(work) !== libtorch.root) rmSync(join(work, 'CMakeCache.txt'), { force: true })
   mkdirSync(work, { recursive: true })
-  writeFileSync(stampPath, JSON.stringify({ libtorch: libtorch.root }))
+  rmSync(stampPath, { force: true })
 
   const require = createRequire(import.meta.url)
   const { BuildSystem } = require('cmake-js')
@@ -102,7 +111,7 @@ export async function buildAddon(libtorch, { clean = false } = {}) {
   await system.build()
   const absent = products.filter((name) => !existsSync(join(release, name)))
   if (absent.length > 0) throw new Problem(`The build ended without an error but made no ${absent.join(', ')}.`)
-  writeFileSync(stampPath, JSON.stringify({ libtorch: libtorch.root, fingerprint: key }))
+  writeFileSync(stampPath, `${JSON.stringify({ fingerprint: key })}\n`)
 }
 
 /** Prints a problem and ends with exit code 1; other errors keep their stack. */
@@ -118,6 +127,7 @@ export async function main(work_) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await main(async () => {
     const { discoverLibtorch } = await compiled('libtorch/discover.js')
-    await buildAddon(discoverLibtorch(), { clean: process.argv.includes('--clean') })
+    const work = process.argv.find((argument) => argument.startsWith('--work='))
+    await buildAddon(discoverLibtorch(), work ? { work: resolve(root, work.slice('--work='.length)) } : {})
   })
 }

@@ -1,0 +1,161 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createWriteStream } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { crc32, deflateRawSync } from 'node:zlib'
+import { strToU8, zipSync } from 'fflate'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openZip } from '../../lib/libtorch/zip-archive.js'
+
+let folder = ''
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'dpm-zip-'))
+})
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+async function file(name: string, bytes: Uint8Array): Promise<string> {
+  const path = join(folder, name)
+  await writeFile(path, bytes)
+  return path
+}
+
+interface Crafted {
+  readonly name: string
+  readonly data: Buffer
+  readonly declaredSize?: number
+  readonly declaredCrc32?: number
+  /** Sizes and offset in 64-bit fields, as archives beyond 4 GB have them. */
+  readonly wide?: boolean
+  readonly flags?: number
+  readonly unixMode?: number
+}
+
+/** A zip written field by field, so that it can lie. */
+function craft(entries: readonly Crafted[], wideEnd = false): Buffer {
+  const parts: Buffer[] = []
+  const central: Buffer[] = []
+  let offset = 0
+  for (const { name, data, declaredSize = data.length, declaredCrc32 = crc32(data), wide = false, flags = 0, unixMode = 0 } of entries) {
+    const body = deflateRawSync(data)
+    const path = Buffer.from(name)
+    const local = Buffer.alloc(30)
+    local.writeUInt32LE(0x04034b50, 0)
+    local.writeUInt16LE(8, 8)
+    local.writeUInt16LE(path.length, 26)
+    parts.push(local, path, body)
+    const header = Buffer.alloc(46)
+    const extra = Buffer.alloc(wide ? 28 : 0)
+    header.writeUInt32LE(0x02014b50, 0)
+    header.writeUInt16LE(3 << 8, 4)
+    header.writeUInt16LE(flags, 8)
+    header.writeUInt16LE(8, 10)
+    header.writeUInt32LE(declaredCrc32, 16)
+    header.writeUInt32LE(wide ? 0xffffffff : body.length, 20)
+    header.writeUInt32LE(wide ? 0xffffffff : declaredSize, 24)
+    header.writeUInt16LE(path.length, 28)
+    header.writeUInt16LE(extra.length, 30)
+    header.writeUInt32LE((unixMode << 16) >>> 0, 38)
+    header.writeUInt32LE(wide ? 0xffffffff : offset, 42)
+    if (wide) {
+      extra.writeUInt16LE(1, 0)
+      extra.writeUInt16LE(24, 2)
+      for (const [index, value] of [declaredSize, body.length, offset].entries()) extra.writeBigUInt64LE(BigInt(value), 4 + 8 * index)
+    }
+    central.push(header, path, extra)
+    offset += 30 + path.length + body.length
+  }
+  const directory = Buffer.concat(central)
+  const end64 = Buffer.alloc(wideEnd ? 76 : 0)
+  if (wideEnd) {
+    end64.writeUInt32LE(0x06064b50, 0)
+    end64.writeBigUInt64LE(BigInt(entries.length), 32)
+    end64.writeBigUInt64LE(BigInt(directory.length), 40)
+    end64.writeBigUInt64LE(BigInt(offset), 48)
+    end64.writeUInt32LE(0x07064b50, 56)
+    end64.writeBigUInt64LE(BigInt(offset + directory.length), 64)
+  }
+  const end = Buffer.alloc(22)
+  end.writeUInt32LE(0x06054b50, 0)
+  end.writeUInt16LE(wideEnd ? 0xffff : entries.length, 10)
+  end.writeUInt32LE(wideEnd ? 0xffffffff : directory.length, 12)
+  end.writeUInt32LE(wideEnd ? 0xffffffff : offset, 16)
+  return Buffer.concat([...parts, directory, end64, end])
+}
+
+const text = Buffer.from('the quick brown fox '.repeat(50))
+
+describe('reading', () => {
+  test('gives back what another writer packed, deflated and stored', async () => {
+    const large = new Uint8Array(3_000_000).map((_, index) => (index * 7919) % 251)
+    const path = await file(
+      'plain.zip',
+      zipSync({ 'a/b.txt': strToU8('hello'), 'a/large.bin': large, 'stored.bin': [large, { level: 0 }], 'empty/': new Uint8Array() }),
+    )
+    const archive = await openZip(path)
+    expect(archive.entries.map((entry) => entry.path)).toEqual(['a/b.txt', 'a/large.bin', 'stored.bin'])
+    const [hello, deflated, stored] = archive.entries
+    if (!hello || !deflated || !stored) throw new Error('three entries')
+    expect((await archive.read(hello)).toString()).toBe('hello')
+    let observed = 0
+    const target = join(folder, 'large.bin')
+    await archive.extract(deflated, createWriteStream(target), { observe: (chunk) => { observed += chunk.length } })
+    expect(Buffer.compare(await readFile(target), large)).toBe(0)
+    expect(observed).toBe(large.length)
+    expect(Buffer.compare(await archive.read(stored), large)).toBe(0)
+    await archive.close()
+  })
+
+  test('reads ZIP64 sizes, offsets and directory', async () => {
+    const path = await file('wide.zip', craft([{ name: 'first', data: text }, { name: 'wide', data: text, wide: true }], true))
+    const archive = await openZip(path)
+    const wide = archive.entries[1]
+    if (!wide) throw new Error('two entries')
+    expect(wide.sizeBytes).toBe(text.length)
+    expect(Buffer.compare(await archive.read(wide), text)).toBe(0)
+    await archive.close()
+  })
+})
+
+describe('refusing', () => {
+  const cases: readonly [string, Buffer, RegExp][] = [
+    ['a path above the folder', craft([{ name: 'a/../../evil', data: text }]), /outside its folder, to "a\/..\/..\/evil"/],
+    ['an absolute path', craft([{ name: '/etc/passwd', data: text }]), /outside its folder/],
+    ['a Windows path', craft([{ name: 'a\\..\\evil', data: text }]), /outside its folder/],
+    ['a link', craft([{ name: 'link', data: text, unixMode: 0o120777 }]), /link is a link/],
+    ['an encrypted entry', craft([{ name: 'secret', data: text, flags: 1 }]), /encrypted/],
+    ['a ratio that deflate cannot reach', craft([{ name: 'bomb', data: text, declaredSize: 4e9 }]), /more than deflate can/],
+    ['the same path twice', craft([{ name: 'a', data: text }, { name: 'a', data: text }]), /in it twice/],
+    ['something else', Buffer.from('not a zip at all, only words that are long enough'), /list of files/],
+  ]
+  test.each(cases)('%s', async (name, bytes, message) => {
+    const path = await file(`${name.replaceAll(' ', '-')}.zip`, bytes)
+    await expect(openZip(path)).rejects.toThrow(message)
+    await expect(openZip(path)).rejects.toMatchObject({ code: 'DPM_FILE_INVALID' })
+  })
+
+  test('entries that share bytes', async () => {
+    const bytes = craft([{ name: 'a', data: text }, { name: 'b', data: text }])
+    const second = bytes.lastIndexOf(Buffer.from([0x50, 0x4b, 0x01, 0x02]))
+    bytes.writeUInt32LE(0, second + 42)
+    await expect(openZip(await file('overlap.zip', bytes))).rejects.toThrow(/overlaps/)
+  })
+
+  test('a file that was cut short', async () => {
+    const bytes = craft([{ name: 'a', data: text }])
+    const path = await file('short.zip', bytes.subarray(0, bytes.length - 30))
+    await expect(openZip(path)).rejects.toThrow(/cut short/)
+  })
+
+  test.each([
+    ['another CRC-32', { declaredCrc32: 1 }, /CRC-32 00000001/],
+    ['fewer bytes than declared', { declaredSize: text.length + 5 }, /expected 1005 bytes/],
+    ['more bytes than declared', { declaredSize: 10 }, /damaged/],
+  ])('%s', async (name, lie, message) => {
+    const archive = await openZip(await file(`${name.replaceAll(' ', '-')}.zip`, craft([{ name: 'a', data: text, ...lie }])))
+    const entry = archive.entries[0]
+    if (!entry) throw new Error('one entry')
+    await expect(archive.read(entry)).rejects.toThrow(message)
+    await expect(archive.extract(entry, createWriteStream(join(folder, 'out')))).rejects.toMatchObject({ code: 'DPM_FILE_INVALID' })
+    await archive.close()
+  })
+})
