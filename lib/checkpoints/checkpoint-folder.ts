@@ -132,13 +132,17 @@ export async function readCheckpoint(pathOrFolder: string, warn: Warn = emitWarn
   })
   if (!found.isDirectory()) return Checkpoint.open(pathOrFolder)
   const inside = join(pathOrFolder, 'checkpoints')
-  const isRun = await stat(inside).then((entry) => entry.isDirectory(), () => false)
+  const isRun = await stat(inside).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  )
   const folder = isRun ? inside : pathOrFolder
   const latest = await findLatest(folder, warn)
   if (latest !== undefined) return Checkpoint.open(latest)
   throw new DpmError(
     'DPM_FILE_MISSING',
-    `There is no complete checkpoint in ${JSON.stringify(folder)}. Train until the first one is written, or name another folder.`,
+    `There is no complete checkpoint in ${JSON.stringify(folder)}. Train until the first one is written, or name another ` +
+      'folder.',
     { details: { path: folder } },
   )
 }

@@ -1,6 +1,6 @@
 /**
- * How checkpoints of earlier versions become checkpoints of this one. A change to what a checkpoint holds is a new entry
- * at the end of {@link migrations}; an old entry is never edited, because files of that version are out there.
+ * How checkpoints of earlier versions become checkpoints of this one. A change to what a checkpoint holds is a new
+ * entry at the end of {@link migrations}; an old entry is never edited, because files of that version are out there.
  */
 import { DpmError } from '../errors.js'
 

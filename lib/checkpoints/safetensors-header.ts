@@ -1,5 +1,6 @@
 /**
- * The header of a safetensors file: `{"name":{"dtype","shape","data_offsets":[begin,end]}, "__metadata__":{string:string}}`.
+ * The header of a safetensors file:
+ * `{"name":{"dtype","shape","data_offsets":[begin,end]}, "__metadata__":{string:string}}`.
  *
  * It is read by a parser of its own rather than by `JSON.parse`, because a file may come from anywhere: the first entry
  * that breaks a rule ends the reading, so memory stays bounded, a name that occurs twice is seen, and no name of a file
@@ -215,7 +216,8 @@ class HeaderParser {
       if (token === undefined || !Number.isSafeInteger(number)) {
         throw this.#fault(`${place} has something else than a whole number of at least 0 at ${this.#position}`)
       }
-      if (numbers.length === maximumLength) throw this.#fault(`${place} has a list of more than ${maximumLength} numbers`)
+      if (numbers.length === maximumLength)
+        throw this.#fault(`${place} has a list of more than ${maximumLength} numbers`)
       numbers.push(number)
       this.#position += token.length
     } while (this.#accept(','))
@@ -245,7 +247,8 @@ class HeaderParser {
   }
 
   #take(character: string, place: string): void {
-    if (!this.#accept(character)) throw this.#fault(`expected "${character}" in ${place} at ${this.#position} of the header`)
+    if (!this.#accept(character))
+      throw this.#fault(`expected "${character}" in ${place} at ${this.#position} of the header`)
   }
 
   #accept(character: string): boolean {

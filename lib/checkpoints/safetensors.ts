@@ -1,6 +1,7 @@
 /**
  * Safetensors files: 8 bytes of header length, the header as JSON, the tensors' bytes, little-endian and without gaps.
- * Written as a stream, one tensor in memory at a time; read by offset, so that opening a large file costs its header only.
+ * Written as a stream, one tensor in memory at a time; read by offset, so that opening a large file costs its header
+ * only.
  *
  * Format: https://github.com/huggingface/safetensors#format
  */
@@ -143,7 +144,7 @@ export class SafetensorsFile {
 
   /**
    * One tensor's bytes, row-major and little-endian, in memory of their own.
-   * @throws DpmError DPM_FILE_MISSING when the file has no such tensor; DPM_FILE_INVALID when it shrank since it was opened.
+   * @throws DpmError DPM_FILE_MISSING when the file has no such tensor; DPM_FILE_INVALID when it has shrunk since.
    */
   async readTensor(name: string): Promise<Uint8Array<ArrayBuffer>> {
     const entry = this.tensors.get(name)
@@ -168,7 +169,12 @@ export class SafetensorsFile {
   }
 }
 
-async function readRange(file: FileHandle, path: string, start: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+async function readRange(
+  file: FileHandle,
+  path: string,
+  start: number,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = allocate(path, length)
   for (let done = 0; done < length; ) {
     const wanted = Math.min(chunkBytes, length - done)
@@ -185,7 +191,7 @@ function allocate(path: string, length: number): Uint8Array<ArrayBuffer> {
   try {
     return new Uint8Array(length)
   } catch (error) {
-    const message = `There is no memory for ${length} bytes of ${JSON.stringify(path)}. Close other programs, or use a larger machine.`
+    const message = `There is no memory for ${length} bytes of ${JSON.stringify(path)}. Close other programs.`
     throw new DpmError('DPM_OUT_OF_MEMORY', message, { cause: error, details: { requestedBytes: length } })
   }
 }

@@ -1,5 +1,6 @@
 /** What a data set's file gives to the catalog: its name, its options, and how it opens. */
 import type * as z from 'zod'
+import type { KindSchema } from '../options/kind-schema.js'
 import { defineOptions, type OptionsDefinition } from '../options/options.js'
 import type { DataSet, OpenProgress } from './data-set.js'
 
@@ -18,19 +19,20 @@ export interface DataSetDefinition<Settings = unknown> {
   open(settings: Settings, context?: OpenContext): Promise<DataSet>
 }
 
-export interface DataSetDeclaration<Schema extends z.ZodType<{ readonly kind: string }>> {
+export interface DataSetDeclaration<Schema extends KindSchema> {
   readonly name: z.output<Schema>['kind']
   /** A strict object whose `kind` is the data set's name. */
   readonly options: Schema
   open(settings: z.output<Schema>, context: OpenContext): Promise<DataSet>
 }
 
-/** The schema goes in bare and comes out as a definition, which parses and lists the options. */
-export function defineDataSet<Schema extends z.ZodType<{ readonly kind: string }>>(
+/** The schema goes in bare and comes out with a definition, which parses and lists the options. */
+export function defineDataSet<Schema extends KindSchema>(
   declaration: DataSetDeclaration<Schema>,
-): DataSetDefinition<z.output<Schema>> {
+): DataSetDefinition<z.output<Schema>> & { readonly schema: Schema } {
   return {
     name: declaration.name,
+    schema: declaration.options,
     options: defineOptions(declaration.name, declaration.options),
     open: (settings, context = {}) => declaration.open(settings, context),
   }

@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import { parseOptions } from '../options/options.js'
 import type { ScheduleDefinition } from './define-schedule.js'
-import { schemasOf } from './kind-schema.js'
+import { schemasOf } from '../options/kind-schema.js'
 import { createObjective, type Objective } from './objective.js'
 import { varianceKinds } from './posterior.js'
 import type { Prediction } from './prediction.js'

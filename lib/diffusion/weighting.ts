@@ -1,6 +1,6 @@
 /** How much the loss counts at each level. Each weighting is one file in `weightings/`. */
 import type * as z from 'zod'
-import type { KindSchema } from './kind-schema.js'
+import type { KindSchema } from '../options/kind-schema.js'
 import type { PredictionNumbers } from './prediction.js'
 import type { Level } from './schedule.js'
 

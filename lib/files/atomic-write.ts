@@ -1,6 +1,6 @@
 /**
- * A file that is either the old one or the new one, whole, whatever happens in between: the bytes go to a temporary name
- * in the same folder, are forced to the disk, and only then take the name.
+ * A file that is either the old one or the new one, whole, whatever happens in between: the bytes go to a temporary
+ * name in the same folder, are forced to the disk, and only then take the name.
  */
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, readdir, realpath, rename, stat, unlink } from 'node:fs/promises'
@@ -15,8 +15,8 @@ const chunkBytes = 16 * 1024 * 1024
 const temporaryName = /^\..+\.[0-9a-f]{12}\.part$/
 
 /**
- * Writes a file so that a reader, a crash or a full disk never meets half of it. A file of that name is replaced, keeping
- * its permissions; a symbolic link is followed; a pipe or device (`/dev/stdout`) is written straight through.
+ * Writes a file so that a reader, a crash or a full disk never meets half of it. A file of that name is replaced,
+ * keeping its permissions; a symbolic link is followed; a pipe or device (`/dev/stdout`) is written straight through.
  * The folder must exist. An error that `data` itself throws is passed on unchanged.
  *
  * @throws DpmError DPM_WRITE_FAILED naming the path, the reason and the cure; what stood there before still stands.

@@ -56,7 +56,11 @@ export function readFailure(path: string, error: unknown, what = 'file'): DpmErr
   const code = systemCode(error)
   const options = { cause: error, details: { path, systemCode: code } }
   if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new DpmError('DPM_FILE_MISSING', `There is no ${what} at ${JSON.stringify(path)}. Correct the path.`, options)
+    return new DpmError(
+      'DPM_FILE_MISSING',
+      `There is no ${what} at ${JSON.stringify(path)}. Correct the path.`,
+      options,
+    )
   }
   const failure = readFailures[code] ?? { reason: messageOf(error), cure: '' }
   return new DpmError('DPM_FILE_INVALID', sentence(`Could not read ${JSON.stringify(path)}`, failure, code), options)

@@ -44,7 +44,7 @@ export async function acquireInstallLock(path: string, options: InstallLockOptio
       await takeAway(path, holder)
       continue
     }
-    if (!waited) onWait?.(holder ? `process ${holder.process} on ${holder.host}` : 'another process')
+    if (!waited) onWait?.(holder ? `process ${holder.process} on ${holder.host.split(' ')[0]}` : 'another process')
     waited = true
     await sleep(pollMilliseconds, undefined, signal ? { signal } : {}).catch(() => undefined)
   }

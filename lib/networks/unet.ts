@@ -63,8 +63,9 @@ const unetSchema = z.strictObject({
 export type UnetSettings = z.output<typeof unetSchema>
 export type UnetOptions = z.input<typeof unetSchema>
 
-export const unet: NetworkDefinition<UnetSettings> = {
+export const unet: NetworkDefinition<UnetSettings> & { readonly schema: typeof unetSchema } = {
   name: 'unet',
+  schema: unetSchema,
   options: defineOptions('unet', unetSchema),
   native: unetNative,
 }

@@ -1,6 +1,6 @@
 /** Every sampler, by kind. A new one is a file beside this one and a line here. */
 import * as z from 'zod'
-import { schemasOf } from '../diffusion/kind-schema.js'
+import { schemasOf } from '../options/kind-schema.js'
 import { parseOptions } from '../options/options.js'
 import { ddim } from './ddim.js'
 import { ddpm } from './ddpm.js'

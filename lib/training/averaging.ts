@@ -1,6 +1,6 @@
 /**
- * Averaged copies of the network (EMA): average = decay * average + (1 - decay) * weights after each update. Here is the
- * decay of each update; the averaging itself is native.
+ * Averaged copies of the network (EMA): average = decay * average + (1 - decay) * weights after each update. Here is
+ * the decay of each update; the averaging itself is native.
  *
  * The step is the 1-based number of the update that has just been made.
  */
@@ -38,7 +38,11 @@ export const averagingSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('inverse-power'),
     inverseGamma: z.number().positive().default(1).describe('Updates after which averaging sets in (k-diffusion)'),
-    power: z.number().positive().default(2 / 3).describe('How fast the decay rises'),
+    power: z
+      .number()
+      .positive()
+      .default(2 / 3)
+      .describe('How fast the decay rises'),
     decay: decay.default(0.9999).describe('Highest decay'),
   }),
 ])

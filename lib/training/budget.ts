@@ -33,8 +33,8 @@ export interface Budget {
 }
 
 /**
- * A batch may hold the end of one epoch and the beginning of the next, so a budget ends with the update that reaches its
- * number of images: ceil(images / batch).
+ * A batch may hold the end of one epoch and the beginning of the next, so a budget ends with the update that reaches
+ * its number of images: ceil(images / batch).
  */
 export function createBudget(settings: BudgetSettings, { batch, dataSetLength }: BudgetContext): Budget {
   const { steps, epochs, images, minutes } = settings

@@ -2,8 +2,8 @@
  * The learning rate of each update: a warm-up times a decay, a pure function of the step, so that a resumed run goes on
  * exactly as it would have.
  *
- * The step counts finished updates, as in the code of DDPM, score-SDE and EDM: with a warm-up the first update therefore
- * has learning rate 0, and only fills the optimizer's moments.
+ * The step counts finished updates, as in the code of DDPM, score-SDE and EDM: with a warm-up the first update
+ * therefore has learning rate 0, and only fills the optimizer's moments.
  */
 import * as z from 'zod'
 import { DpmError } from '../errors.js'
@@ -14,12 +14,13 @@ export const learningRateSchema = z
   .strictObject({
     peak: z.number().positive().default(2e-4).describe('Learning rate after the warm-up'),
     warmupSteps: z.number().min(0).default(0).describe('Updates over which it rises from 0, in a straight line'),
-    decay: z
-      .enum(decayNames)
-      .default('constant')
-      .describe('How it falls after the warm-up'),
+    decay: z.enum(decayNames).default('constant').describe('How it falls after the warm-up'),
     final: z.number().min(0).default(0).describe('Learning rate at the end of a linear, cosine or exponential decay'),
-    decaySteps: z.number().positive().optional().describe('Update at which that end is reached; else the end of the budget'),
+    decaySteps: z
+      .number()
+      .positive()
+      .optional()
+      .describe('Update at which that end is reached; else the end of the budget'),
     referenceSteps: z
       .number()
       .positive()
@@ -38,7 +39,7 @@ export type LearningRate = (step: number) => number
 
 /**
  * - constant: peak
- * - linear, cosine: from peak at the end of the warm-up to `final` at the end (cosine: arXiv 1608.03983 eq. 5, one cycle)
+ * - linear, cosine: from peak at the end of the warm-up to `final` at the end (cosine: arXiv 1608.03983 eq. 5)
  * - exponential: peak * (final / peak)^progress
  * - inverse-square-root: peak / sqrt(max(step / referenceSteps, 1)) (EDM2, arXiv 2312.02696)
  *

@@ -86,7 +86,9 @@ export interface ProgressValues {
 export function progressLine(values: ProgressValues, width = Number.POSITIVE_INFINITY): string {
   const { step, total, loss, imagesPerSecond, etaSeconds, epoch, epochs } = values
   const parts = [
-    total === undefined ? `step ${grouped(step)}` : `step ${grouped(step)} of ${grouped(total)} (${percent(step, total)} %)`,
+    total === undefined
+      ? `step ${grouped(step)}`
+      : `step ${grouped(step)} of ${grouped(total)} (${percent(step, total)} %)`,
     epoch === undefined ? '' : `epoch ${grouped(epoch)}${epochs === undefined ? '' : ` of ${grouped(epochs)}`}`,
     loss === undefined ? '' : `loss ${formatLoss(loss)}`,
     imagesPerSecond === undefined ? '' : `${formatSpeed(imagesPerSecond)} images/s`,

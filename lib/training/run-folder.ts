@@ -111,7 +111,10 @@ export class RunFolder {
 
 /** Whether a folder holds a run. */
 export async function isRunFolder(path: string): Promise<boolean> {
-  return stat(join(path, configName)).then((found) => found.isFile(), () => false)
+  return stat(join(path, configName)).then(
+    (found) => found.isFile(),
+    () => false,
+  )
 }
 
 async function whileLocked(folder: string, prepare: (lock: RunLock) => Promise<RunFolder>): Promise<RunFolder> {
@@ -138,8 +141,10 @@ async function refuseForeign(folder: string): Promise<void> {
   throw new DpmError(
     'DPM_INVALID_ARGUMENT',
     isRun
-      ? `${JSON.stringify(folder)} already holds a run. Continue it with --resume (\`resume: true\`), or choose another folder with --out (\`out\`).`
-      : `${JSON.stringify(folder)} is not empty and holds no run (${some}${foreign.length > 3 ? ' …' : ''}). Choose a new or empty folder with --out (\`out\`).`,
+      ? `${JSON.stringify(folder)} already holds a run. Continue it with --resume (\`resume: true\`), or choose ` +
+          'another folder with --out (`out`).'
+      : `${JSON.stringify(folder)} is not empty and holds no run (${some}${foreign.length > 3 ? ' …' : ''}). ` +
+          'Choose a new or empty folder with --out (`out`).',
     { details: { path: folder, isRun } },
   )
 }
@@ -175,7 +180,8 @@ async function readConfig(folder: string, cure: string): Promise<JsonObject> {
   } catch (error) {
     throw new DpmError(
       'DPM_FILE_INVALID',
-      `${JSON.stringify(path)} is not a JSON object. The settings also lie in each checkpoint: \`dpm-torch inspect\` shows them.`,
+      `${JSON.stringify(path)} is not a JSON object. ` +
+        'The settings also lie in each checkpoint: `dpm-torch inspect` shows them.',
       { cause: error, details: { path } },
     )
   }

@@ -1,6 +1,6 @@
 /**
- * One run folder, one training process. The lock is a file `run.lock` that says who holds it; the lock of a process that
- * has died, however it died, is taken over.
+ * One run folder, one training process. The lock is a file `run.lock` that says who holds it; the lock of a process
+ * that has died, however it died, is taken over.
  *
  * A process number alone proves nothing, since numbers are used again: the lock also holds when the process began, and
  * in which boot of the machine and which container that number counts.
@@ -165,7 +165,7 @@ function thisProcess(): LockHolder {
   }
 }
 
-/** Whether the holder certainly runs no more. Of a process on another machine or in another container nothing is known. */
+/** Whether the holder certainly runs no more. Of other machines and containers nothing is known. */
 function isDead(holder: LockHolder): boolean {
   if (holder.host !== hostname()) return false
   if (holder.bootId !== null && bootId() !== null && holder.bootId !== bootId()) return true
@@ -211,11 +211,13 @@ function locked(folder: string, holder: LockHolder): DpmError {
   const elsewhere = holder.host !== hostname() || holder.pidNamespace !== pidNamespace()
   const who = holder.pid === process.pid && !elsewhere ? 'this process' : 'another process'
   const cure = elsewhere
-    ? `Whether that process still runs cannot be seen from here (${hostname()}); if it does not, delete ${lockName} in that folder.`
+    ? `Whether that process still runs cannot be seen from here (${hostname()}); if it does not, ` +
+      `delete ${lockName} in that folder.`
     : 'Wait for it, stop it, or choose another run folder.'
   return new DpmError(
     'DPM_RUN_LOCKED',
-    `The run folder ${JSON.stringify(folder)} is in use by ${who}: pid ${holder.pid} on ${holder.host}, since ${holder.since}. ${cure}`,
+    `The run folder ${JSON.stringify(folder)} is in use by ${who}: pid ${holder.pid} on ${holder.host}, ` +
+      `since ${holder.since}. ${cure}`,
     { details: { folder, pid: holder.pid, host: holder.host, since: holder.since } },
   )
 }

@@ -23,8 +23,8 @@ export interface EventWriterOptions {
 const bufferedBytes = 256 * 1024
 
 /**
- * Appends to one event file `events.out.tfevents.<seconds>.<host>.<pid>`. Calls return at once; `flush` waits until all is
- * in the file, and reports what could not be written.
+ * Appends to one event file `events.out.tfevents.<seconds>.<host>.<pid>`. Calls return at once; `flush` waits until
+ * all is in the file, and reports what could not be written.
  */
 export class EventWriter {
   readonly path: string
@@ -58,7 +58,7 @@ export class EventWriter {
     return writer
   }
 
-  /** One point of the curve `tag`, as float32; NaN and infinity are kept. A tag like `loss/train` is shown in group `loss`. */
+  /** One point of the curve `tag`, as float32; NaN and infinity are kept. The tag `loss/train` is shown in group `loss`. */
   scalar(tag: string, value: number, step: number): void {
     this.#summary(tag, step, floatField(valueFields.simpleValue, value))
   }

@@ -1,0 +1,26 @@
+/** Every data set, by kind. A new one is a file beside this one and a line here. */
+import * as z from 'zod'
+import { schemasOf } from '../options/kind-schema.js'
+import { cifar10 } from './cifar10.js'
+import type { DataSet } from './data-set.js'
+import type { DataSetDefinition, OpenContext } from './define-data-set.js'
+import { emoji } from './emoji.js'
+import { idx } from './idx.js'
+import { imageFolder } from './image-folder.js'
+import { sprites } from './sprites.js'
+
+export const datasets = { emoji, sprites, idx, cifar10, 'image-folder': imageFolder } as const
+export type DataSetKind = keyof typeof datasets
+
+export const dataSchema = z.discriminatedUnion('kind', schemasOf(datasets))
+export type DataOptions = z.input<typeof dataSchema>
+export type DataSettings = z.output<typeof dataSchema>
+
+/**
+ * Opens a data set of the list.
+ * @throws DpmError DPM_DATA_MISSING when it is not there, DPM_DATA_INVALID naming the file that is not what it should be.
+ */
+export async function openDataSet(settings: DataSettings, context: OpenContext = {}): Promise<DataSet> {
+  const definition = datasets[settings.kind] as DataSetDefinition<DataSettings>
+  return definition.open(settings, context)
+}

@@ -1,0 +1,19 @@
+/** Every network, by kind. A new one is an options file beside this one, a native file, and a line in each list. */
+import * as z from 'zod'
+import type { ImageShape } from '../datasets/data-set.js'
+import type { NativeSettings } from '../native/binding.js'
+import type { NetworkDefinition } from './network-definition.js'
+import { unet } from './unet.js'
+
+export const networks = { unet } as const
+export type NetworkKind = keyof typeof networks
+
+export const networkSchema = z.discriminatedUnion('kind', [unet.schema])
+export type NetworkOptions = z.input<typeof networkSchema>
+export type NetworkSettings = z.output<typeof networkSchema>
+
+/** What native code builds a network from. @throws DpmError DPM_INVALID_OPTION when settings and data do not fit. */
+export function nativeSettings(settings: NetworkSettings, image: ImageShape, classes: number): NativeSettings {
+  const definition: NetworkDefinition<NetworkSettings> = networks[settings.kind]
+  return definition.native(settings, image, classes)
+}

@@ -1,0 +1,160 @@
+/** A bare network from TypeScript: its parameters, its forward pass, and its backward pass. */
+import type { ImageShape } from '../datasets/data-set.js'
+import { DpmError, expected } from '../errors.js'
+import type { NativeSettings, NetworkHandle, PassHandle } from '../native/binding.js'
+import { call, callSync } from '../native/call.js'
+import { type Precision, precisions, resolveDevice } from '../native/device.js'
+import { parseOptions } from '../options/options.js'
+import { countOf, Tensor } from '../tensor/tensor.js'
+import { type NetworkKind, type NetworkOptions, type NetworkSettings, nativeSettings, networkSchema, networks } from './list.js'
+
+export interface NetworkPlace {
+  /** Channels and size of the images; 3×32×32 when absent. */
+  readonly image?: ImageShape
+  /** Number of classes of the data; 0 when absent. */
+  readonly classes?: number
+  /** First weights are a function of it; 0 when absent. */
+  readonly seed?: number
+  /** `auto` when absent. */
+  readonly device?: string
+}
+
+export interface Parameter {
+  readonly name: string
+  readonly shape: readonly number[]
+}
+
+export interface ForwardOptions {
+  /** N class indices; the null class when absent. */
+  readonly classes?: ArrayLike<number> | undefined
+  /** Whether `backward()` will be called; true when absent. */
+  readonly gradient?: boolean
+  readonly precision?: Precision
+  readonly signal?: AbortSignal | undefined
+}
+
+type OptionsOf<Kind extends NetworkKind> = Omit<Extract<NetworkOptions, { kind: Kind }>, 'kind'>
+
+export class Network implements Disposable {
+  readonly settings: NetworkSettings
+  readonly image: ImageShape
+  readonly parameters: readonly Parameter[]
+  readonly handle: NetworkHandle
+
+  private constructor(settings: NetworkSettings, image: ImageShape, handle: NetworkHandle) {
+    this.settings = settings
+    this.image = image
+    this.handle = handle
+    this.parameters = callSync((binding) => binding.networkParameters(handle))
+  }
+
+  /**
+   * Builds a network with its first weights.
+   * @throws DpmError DPM_INVALID_OPTION, DPM_DEVICE_UNAVAILABLE
+   */
+  static async create<Kind extends NetworkKind>(kind: Kind, options: OptionsOf<Kind>, place: NetworkPlace = {}): Promise<Network> {
+    if (!Object.hasOwn(networks, kind)) {
+      throw expected(`one of ${Object.keys(networks).join(', ')}`, 'kind', kind, '', 'DPM_INVALID_OPTION')
+    }
+    return Network.build(parseOptions(networkSchema, { ...options, kind }, kind), place)
+  }
+
+  /** The same from complete settings. */
+  static async build(settings: NetworkSettings, place: NetworkPlace = {}): Promise<Network> {
+    const { image = { channels: 3, height: 32, width: 32 }, classes = 0, seed = 0, device = 'auto' } = place
+    const native: NativeSettings = nativeSettings(settings, image, classes)
+    const resolved = await resolveDevice(device)
+    const handle = await call(undefined, (binding) => binding.networkCreate(settings.kind, native, seed, resolved))
+    return new Network(settings, image, handle)
+  }
+
+  /** Number of trainable numbers. */
+  get size(): number {
+    return this.parameters.reduce((sum, { shape }) => sum + countOf(shape), 0)
+  }
+
+  /** A copy of a parameter. */
+  async read(name: string): Promise<Tensor<'float32'>> {
+    return Tensor.own(await call(undefined, (binding) => binding.networkRead(this.handle, name)))
+  }
+
+  /** Replaces a parameter. @throws DpmError DPM_INVALID_ARGUMENT for an unknown name or another shape. */
+  async write(name: string, value: Tensor): Promise<void> {
+    await call(undefined, (binding) => binding.networkWrite(this.handle, name, value.handle))
+  }
+
+  /**
+   * The network's output for x at the given time labels.
+   * @param x N×C×H×W. @param labels N numbers: the time as this network is told it.
+   * @throws DpmError DPM_INVALID_ARGUMENT naming the shape that does not fit.
+   */
+  async forward(x: Tensor, labels: ArrayLike<number>, options: ForwardOptions = {}): Promise<Pass> {
+    const { classes, gradient = true, precision = 'float32', signal } = options
+    if (!precisions.includes(precision)) throw expected(`one of ${precisions.join(', ')}`, 'precision', precision)
+    const indices = classes ? Int32Array.from(classes) : null
+    const handle = await call(signal, (binding, cancellation) =>
+      binding.networkForward(this.handle, x.handle, Float64Array.from(labels), indices, gradient, precision, cancellation),
+    )
+    return new Pass(handle, this.parameters)
+  }
+
+  dispose(): void {
+    callSync((binding) => binding.dispose(this.handle))
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
+/** Gradients of sum(output * gradient). */
+export interface Gradients extends Disposable {
+  readonly input: Tensor<'float32'>
+  readonly parameters: ReadonlyMap<string, Tensor<'float32'>>
+}
+
+/** One forward pass, and what its backward pass needs. */
+export class Pass implements Disposable {
+  /** N×C×H×W. */
+  readonly output: Tensor<'float32'>
+  readonly #handle: PassHandle
+  readonly #parameters: readonly Parameter[]
+
+  constructor(handle: PassHandle, parameters: readonly Parameter[]) {
+    this.#handle = handle
+    this.#parameters = parameters
+    this.output = Tensor.own(callSync((binding) => binding.passOutput(handle)))
+  }
+
+  /**
+   * Gradients of sum(output * gradient) by the input and every parameter; once per pass, it frees what was kept.
+   * @param gradient of the output's shape.
+   * @throws DpmError DPM_INVALID_ARGUMENT
+   */
+  async backward(gradient: Tensor): Promise<Gradients> {
+    const { input, parameters } = await call(undefined, (binding) => binding.passBackward(this.#handle, gradient.handle))
+    const named = new Map<string, Tensor<'float32'>>()
+    for (const [index, { name }] of this.#parameters.entries()) {
+      const handle = parameters[index]
+      if (!handle) throw new DpmError('DPM_INTERNAL', `The backward pass gave no gradient for ${name}.`)
+      named.set(name, Tensor.own(handle))
+    }
+    const ofInput = Tensor.own<'float32'>(input)
+    return {
+      input: ofInput,
+      parameters: named,
+      [Symbol.dispose]: () => {
+        for (const tensor of [ofInput, ...named.values()]) tensor.dispose()
+      },
+    }
+  }
+
+  dispose(): void {
+    this.output.dispose()
+    callSync((binding) => binding.dispose(this.#handle))
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
