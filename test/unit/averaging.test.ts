@@ -63,7 +63,11 @@ describe('averaging', () => {
       for (let step = 1; step <= steps; step++) {
         const decay = averaging.decayAt(step, 1)
         const time = step
-        ;[sum, mean, square] = [decay * sum + 1 - decay, decay * mean + (1 - decay) * time, decay * square + (1 - decay) * time ** 2]
+        ;[sum, mean, square] = [
+          decay * sum + 1 - decay,
+          decay * mean + (1 - decay) * time,
+          decay * square + (1 - decay) * time ** 2,
+        ]
       }
       expect(sum).toBeCloseTo(1, 12)
       expect(Math.sqrt(square - mean ** 2) / steps).toBeCloseTo(deviation, 3)
@@ -79,7 +83,11 @@ describe('averaging', () => {
   })
 
   test('a wrong kind names the choices', () => {
-    expect(() => options.parse({ kind: 'halflife' })).toThrow(/one of constant, warmup, half-life, power, inverse-power.*Did you mean "half-life"/)
-    expect(() => options.parse({ kind: 'power', deviation: 0.3 })).toThrow(/at most 0.288 for `deviation` but received 0.3/)
+    expect(() => options.parse({ kind: 'halflife' })).toThrow(
+      /one of constant, warmup, half-life, power, inverse-power.*Did you mean "half-life"/,
+    )
+    expect(() => options.parse({ kind: 'power', deviation: 0.3 })).toThrow(
+      /at most 0.288 for `deviation` but received 0.3/,
+    )
   })
 })

@@ -83,12 +83,24 @@ describe('what the terminal shows', () => {
     expect(formatDuration(seconds)).toBe(text)
   })
 
-  const values = { step: 1200, total: 10_000, loss: 0.0312, imagesPerSecond: 512.4, etaSeconds: 4320, epoch: 3, epochs: 25 }
+  const values = {
+    step: 1200,
+    total: 10_000,
+    loss: 0.0312,
+    imagesPerSecond: 512.4,
+    etaSeconds: 4320,
+    epoch: 3,
+    epochs: 25,
+  }
 
   test('a progress line tells all that is known', () => {
-    expect(progressLine(values)).toBe('step 1,200 of 10,000 (12 %) · epoch 3 of 25 · loss 0.03120 · 512 images/s · 1 h 12 min left')
+    expect(progressLine(values)).toBe(
+      'step 1,200 of 10,000 (12 %) · epoch 3 of 25 · loss 0.03120 · 512 images/s · 1 h 12 min left',
+    )
     expect(progressLine({ step: 7, loss: 1.5e-6 })).toBe('step 7 · loss 1.500e-6')
-    expect(progressLine({ step: 1, total: 3, loss: Number.NaN, imagesPerSecond: 0.123 })).toBe('step 1 of 3 (33 %) · loss NaN · 0.12 images/s')
+    expect(progressLine({ step: 1, total: 3, loss: Number.NaN, imagesPerSecond: 0.123 })).toBe(
+      'step 1 of 3 (33 %) · loss NaN · 0.12 images/s',
+    )
   })
 
   test('it fits its terminal, and 100 % is said only at the end', () => {

@@ -54,14 +54,21 @@ describe('a checkpoint', () => {
 
   test('its name tells its step, and no other name does', () => {
     for (const step of [0, 7, 99_999_999, 100_000_000]) expect(stepOfName(checkpointName(step))).toBe(step)
-    for (const name of ['latest.json', 'step-1.safetensors', '../step-00000001.safetensors', 'step-00000001.safetensors.part']) {
+    for (const name of [
+      'latest.json',
+      'step-1.safetensors',
+      '../step-00000001.safetensors',
+      'step-00000001.safetensors.part',
+    ]) {
       expect(stepOfName(name)).toBeUndefined()
     }
   })
 
   test('a number that JSON cannot hold is refused, not turned into null', async () => {
     const bad = { ...content(1), settings: { schedule: { sigmaMax: Infinity } } }
-    await expect(writeCheckpoint(folder, bad)).rejects.toThrow(/finite number for `settings.*sigmaMax` but received Infinity/)
+    await expect(writeCheckpoint(folder, bad)).rejects.toThrow(
+      /finite number for `settings.*sigmaMax` but received Infinity/,
+    )
     expect(await readdir(folder)).toEqual([])
   })
 
@@ -86,7 +93,10 @@ describe('a checkpoint', () => {
 
 describe('migrations', () => {
   const steps: Migration[] = [
-    { change: 'settings.lr was renamed', migrate: (fields) => ({ ...fields, settings: { rate: fields.settings.lr ?? 0 } }) },
+    {
+      change: 'settings.lr was renamed',
+      migrate: (fields) => ({ ...fields, settings: { rate: fields.settings.lr ?? 0 } }),
+    },
     {
       change: 'tensors moved under network',
       migrate: (fields) => ({
@@ -98,8 +108,14 @@ describe('migrations', () => {
   const fields = { settings: { lr: 3 }, progress: {}, classes: [], image: null, tensorNames: new Map([['w', 'w']]) }
 
   test('each version passes through all later steps, in order', () => {
-    expect(migrate(fields, '1', 'f', steps)).toMatchObject({ settings: { rate: 3 }, tensorNames: new Map([['network.w', 'w']]) })
-    expect(migrate(fields, '2', 'f', steps)).toMatchObject({ settings: { lr: 3 }, tensorNames: new Map([['network.w', 'w']]) })
+    expect(migrate(fields, '1', 'f', steps)).toMatchObject({
+      settings: { rate: 3 },
+      tensorNames: new Map([['network.w', 'w']]),
+    })
+    expect(migrate(fields, '2', 'f', steps)).toMatchObject({
+      settings: { lr: 3 },
+      tensorNames: new Map([['network.w', 'w']]),
+    })
     expect(migrate(fields, '3', 'f', steps)).toEqual(fields)
     expect(() => migrate(fields, '4', 'f', steps)).toThrow(/version 4.*up to 3/)
   })
@@ -115,14 +131,20 @@ describe('the latest checkpoint', () => {
       await using checkpoint = await readCheckpoint(place)
       expect(checkpoint.step).toBe(20)
     }
-    expect(JSON.parse(await readFile(join(inside, 'latest.json'), 'utf8'))).toEqual({ file: checkpointName(20), step: 20 })
+    expect(JSON.parse(await readFile(join(inside, 'latest.json'), 'utf8'))).toEqual({
+      file: checkpointName(20),
+      step: 20,
+    })
   })
 
   test.each([
     ['missing', async () => rm(join(folder, 'latest.json'))],
     ['torn', async () => truncate(join(folder, 'latest.json'), 9)],
     ['pointing out of the folder', async () => writeFile(join(folder, 'latest.json'), '{"file":"../secret"}')],
-    ['pointing to nothing', async () => writeFile(join(folder, 'latest.json'), JSON.stringify({ file: checkpointName(99) }))],
+    [
+      'pointing to nothing',
+      async () => writeFile(join(folder, 'latest.json'), JSON.stringify({ file: checkpointName(99) })),
+    ],
   ])('is found by looking when latest.json is %s', async (_, spoil) => {
     await writeCheckpoint(folder, content(10))
     await writeCheckpoint(folder, content(20))
@@ -170,8 +192,12 @@ describe('retention', () => {
   test('a failed write removes nothing and replaces nothing', async () => {
     const path = await writeCheckpoint(folder, content(1), { last: 1 })
     const before = await readFile(path)
-    await expect(writeCheckpoint(folder, content(1, new Uint8Array(3)), { last: 1 })).rejects.toThrow(/Expected 16 bytes/)
-    await expect(writeCheckpoint(folder, content(2, new Uint8Array(3)), { last: 1 })).rejects.toThrow(/Expected 16 bytes/)
+    await expect(writeCheckpoint(folder, content(1, new Uint8Array(3)), { last: 1 })).rejects.toThrow(
+      /Expected 16 bytes/,
+    )
+    await expect(writeCheckpoint(folder, content(2, new Uint8Array(3)), { last: 1 })).rejects.toThrow(
+      /Expected 16 bytes/,
+    )
     expect(await readFile(path)).toEqual(before)
     expect((await readdir(folder)).sort()).toEqual(['latest.json', checkpointName(1)])
   })
@@ -186,7 +212,12 @@ describe('writing a file whole', () => {
     await writeAtomically(join(folder, 'link'), [Uint8Array.of(2), Uint8Array.of(3)])
     expect([...(await readFile(path))]).toEqual([2, 3])
     expect((await stat(path)).mode & 0o777).toBe(0o640)
-    await writeAtomically(path, (async function* () { yield Uint8Array.of(4) })())
+    await writeAtomically(
+      path,
+      (async function* () {
+        yield Uint8Array.of(4)
+      })(),
+    )
     expect([...(await readFile(path))]).toEqual([4])
   })
 

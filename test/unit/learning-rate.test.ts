@@ -47,10 +47,19 @@ describe('the learning rate', () => {
 
   test('never leaves the range from 0 to its peak, and never rises after the warm-up', () => {
     const decay = fc.constantFrom('constant', 'linear', 'cosine', 'exponential', 'inverse-square-root')
-    const settings = fc.record({ peak: fc.constant(1), decay, final: fc.double({ min: 1e-6, max: 1, noNaN: true }), warmupSteps: fc.nat(50) })
+    const settings = fc.record({
+      peak: fc.constant(1),
+      decay,
+      final: fc.double({ min: 1e-6, max: 1, noNaN: true }),
+      warmupSteps: fc.nat(50),
+    })
     fc.assert(
       fc.property(settings, fc.integer({ min: 1, max: 200 }), (one, total) => {
-        const found = rates(one, total, Array.from({ length: 300 }, (_, step) => step))
+        const found = rates(
+          one,
+          total,
+          Array.from({ length: 300 }, (_, step) => step),
+        )
         for (const [step, rate] of found.entries()) {
           expect(rate).toBeGreaterThanOrEqual(0)
           expect(rate).toBeLessThanOrEqual(1)
@@ -62,7 +71,9 @@ describe('the learning rate', () => {
   })
 
   test('refuses a decay without an end, and a final rate that is no end', () => {
-    expect(() => rates({ decay: 'cosine' }, undefined, [])).toThrow(/cosine decay.*budget is in minutes only.*decaySteps/)
+    expect(() => rates({ decay: 'cosine' }, undefined, [])).toThrow(
+      /cosine decay.*budget is in minutes only.*decaySteps/,
+    )
     expect(() => options.parse({ peak: 1, final: 2 })).toThrow(/at most `peak` for `final`, received 2/)
     expect(() => options.parse({ peak: 1, decay: 'exponential' })).toThrow(/above 0.*for `final`/)
     expect(() => options.parse({ decay: 'cosin' })).toThrow(/one of constant, linear, cosine.*Did you mean "cosine"/)

@@ -51,7 +51,9 @@ describe('a run folder', () => {
 
   test('is not made among other files', async () => {
     await writeFile(join(folder, 'thesis.tex'), '')
-    await expect(RunFolder.create(folder, {})).rejects.toThrow(/not empty and holds no run \(thesis\.tex\)\. Choose a new/)
+    await expect(RunFolder.create(folder, {})).rejects.toThrow(
+      /not empty and holds no run \(thesis\.tex\)\. Choose a new/,
+    )
     expect(await readdir(folder)).toEqual(['thesis.tex'])
   })
 
@@ -80,7 +82,10 @@ describe('a run folder', () => {
 
   test('is open to one trainer at a time, and to any number of readers', async () => {
     const run = await RunFolder.create(folder, {})
-    await expect(RunFolder.resume(folder)).rejects.toMatchObject({ code: 'DPM_RUN_LOCKED', details: { pid: process.pid } })
+    await expect(RunFolder.resume(folder)).rejects.toMatchObject({
+      code: 'DPM_RUN_LOCKED',
+      details: { pid: process.pid },
+    })
     await RunFolder.open(folder)
     run.close()
     ;(await RunFolder.resume(folder)).close()
@@ -191,7 +196,11 @@ describe('the metrics log', () => {
   test('gives back what was appended, in order, NaN and infinity included', async () => {
     const path = join(folder, 'metrics.jsonl')
     const log = await MetricsLog.open(path)
-    const written = [{ step: 1, loss: 0.1 }, { step: 2, loss: Number.NaN, name: 'x' }, { step: 3, loss: Infinity, ok: true }]
+    const written = [
+      { step: 1, loss: 0.1 },
+      { step: 2, loss: Number.NaN, name: 'x' },
+      { step: 3, loss: Infinity, ok: true },
+    ]
     await Promise.all(written.map((record) => log.append(record)))
     await log.close()
     expect(await records(path)).toEqual(written)

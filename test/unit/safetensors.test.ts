@@ -38,7 +38,10 @@ async function openBytes(bytes: Uint8Array): Promise<SafetensorsFile> {
 describe('writing', () => {
   test('the bytes are those of the format: length, padded header, widest elements first', async () => {
     const path = join(folder, 'exact.safetensors')
-    const sources = [tensor('b', 'U8', [3], Uint8Array.of(7, 8, 9)), tensor('a', 'F32', [1], bytesOf(Float32Array.of(1)))]
+    const sources = [
+      tensor('b', 'U8', [3], Uint8Array.of(7, 8, 9)),
+      tensor('a', 'F32', [1], bytesOf(Float32Array.of(1))),
+    ]
     await writeSafetensors(path, sources, { note: 'x' })
     const header =
       '{"__metadata__":{"note":"x"},' +
@@ -56,7 +59,12 @@ describe('writing', () => {
       .record({ name, shape: fc.array(fc.nat(4), { maxLength: 3 }), seed: fc.nat(255) })
       .map(({ name, shape, seed }) => {
         const size = shape.reduce((product, length) => product * length, 2)
-        return tensor(name, 'BF16', shape, Uint8Array.from({ length: size }, (_, i) => (i * 37 + seed) % 256))
+        return tensor(
+          name,
+          'BF16',
+          shape,
+          Uint8Array.from({ length: size }, (_, i) => (i * 37 + seed) % 256),
+        )
       })
     const sourceLists = fc.uniqueArray(source, { maxLength: 5, selector: (one) => one.name })
     await fc.assert(
@@ -84,7 +92,11 @@ describe('writing', () => {
   })
 
   test.each([
-    ['too few bytes', [tensor('a', 'F32', [2], new Uint8Array(7))], /Expected 8 bytes \(F32 of shape \[2\]\) for `a`.*7 bytes/],
+    [
+      'too few bytes',
+      [tensor('a', 'F32', [2], new Uint8Array(7))],
+      /Expected 8 bytes \(F32 of shape \[2\]\) for `a`.*7 bytes/,
+    ],
     ['a name twice', [1, 2].map(() => tensor('a', 'U8', [0], new Uint8Array(0))), /"a" occurs twice/],
     ['a name that climbs', [tensor('../a', 'U8', [0], new Uint8Array(0))], /"\.\.\/a" contains "\.\."/],
     ['a negative size', [tensor('a', 'U8', [-1], new Uint8Array(0))], /shape of a/],
@@ -104,7 +116,11 @@ describe('reading', () => {
 
   test.each([
     ['an empty file', Buffer.alloc(0), /has 0 bytes/],
-    ['a header longer than the format allows', fileOf('{}', undefined, 100_000_001), /claims 100000001 bytes.*allows 100000000/],
+    [
+      'a header longer than the format allows',
+      fileOf('{}', undefined, 100_000_001),
+      /claims 100000001 bytes.*allows 100000000/,
+    ],
     ['a header length of 2^64 - 1', Buffer.alloc(8, 0xff), /claims 18446744073709551615 bytes/],
     ['a header longer than the file', fileOf('{}', undefined, 3), /claims 3 bytes, but the file ends after 10/],
     ['bytes that are not UTF-8', Buffer.concat([fileOf('{', undefined, 2), Buffer.of(0xff)]), /not UTF-8/],
@@ -114,16 +130,44 @@ describe('reading', () => {
     ['an unknown dtype', fileOf(`{"a":${entry('F31', '[]', '[0,0]')}}`), /tensor "a" has dtype "F31".*F64, F32/],
     ['a missing field', fileOf('{"a":{"dtype":"U8","shape":[0]}}'), /tensor "a" lacks one of/],
     ['an unknown field', fileOf('{"a":{"type":"U8"}}'), /tensor "a" has an unknown field "type"/],
-    ['a shape that does not match', fileOf(`{"a":${entry('F32', '[2,2]', '[0,12]')}}`, Buffer.alloc(12)), /12 bytes.*\[2, 2\] takes 16/],
+    [
+      'a shape that does not match',
+      fileOf(`{"a":${entry('F32', '[2,2]', '[0,12]')}}`, Buffer.alloc(12)),
+      /12 bytes.*\[2, 2\] takes 16/,
+    ],
     ['a shape beyond counting', fileOf(`{"a":${entry('F32', '[9007199254740991,9]', '[0,0]')}}`), /more than 2\^53/],
     ['a negative offset', fileOf(`{"a":${entry('U8', '[1]', '[-1,0]')}}`), /whole number/],
     ['a fraction', fileOf(`{"a":${entry('U8', '[1.5]', '[0,1]')}}`), /whole number/],
-    ['a range that ends before it begins', fileOf(`{"a":${entry('U8', '[1]', '[1,0]')}}`), /ends at byte 0, before it begins at 1/],
-    ['a range beyond the file', fileOf(`{"a":${entry('U8', '[4]', '[0,4]')}}`, Buffer.alloc(3)), /bytes 0 to 4, but the file holds only 3/],
-    ['bytes left over', fileOf(`{"a":${entry('U8', '[4]', '[0,4]')}}`, Buffer.alloc(5)), /take 4 bytes, but it holds 5/],
-    ['a gap', fileOf(`{"a":${entry('U8', '[1]', '[0,1]')},"b":${entry('U8', '[1]', '[2,3]')}}`, Buffer.alloc(3)), /"b" lies at bytes 2 to 3, leaving a gap after byte 1/],
-    ['an overlap', fileOf(`{"a":${entry('U8', '[2]', '[0,2]')},"b":${entry('U8', '[2]', '[1,3]')}}`, Buffer.alloc(3)), /"b" lies at bytes 1 to 3 and overlaps.*ends at 2/],
-    ['a name twice', fileOf(`{"a":${entry('U8', '[0]', '[0,0]')},"\\u0061":${entry('U8', '[0]', '[0,0]')}}`), /"a" occurs twice in the header/],
+    [
+      'a range that ends before it begins',
+      fileOf(`{"a":${entry('U8', '[1]', '[1,0]')}}`),
+      /ends at byte 0, before it begins at 1/,
+    ],
+    [
+      'a range beyond the file',
+      fileOf(`{"a":${entry('U8', '[4]', '[0,4]')}}`, Buffer.alloc(3)),
+      /bytes 0 to 4, but the file holds only 3/,
+    ],
+    [
+      'bytes left over',
+      fileOf(`{"a":${entry('U8', '[4]', '[0,4]')}}`, Buffer.alloc(5)),
+      /take 4 bytes, but it holds 5/,
+    ],
+    [
+      'a gap',
+      fileOf(`{"a":${entry('U8', '[1]', '[0,1]')},"b":${entry('U8', '[1]', '[2,3]')}}`, Buffer.alloc(3)),
+      /"b" lies at bytes 2 to 3, leaving a gap after byte 1/,
+    ],
+    [
+      'an overlap',
+      fileOf(`{"a":${entry('U8', '[2]', '[0,2]')},"b":${entry('U8', '[2]', '[1,3]')}}`, Buffer.alloc(3)),
+      /"b" lies at bytes 1 to 3 and overlaps.*ends at 2/,
+    ],
+    [
+      'a name twice',
+      fileOf(`{"a":${entry('U8', '[0]', '[0,0]')},"\\u0061":${entry('U8', '[0]', '[0,0]')}}`),
+      /"a" occurs twice in the header/,
+    ],
     ['a name that climbs', fileOf(`{"a/../b":${entry('U8', '[0]', '[0,0]')}}`), /contains "\.\."/],
     ['metadata that are not strings', fileOf('{"__metadata__":{"a":1}}'), /metadata "a" is not a string/],
     ['a string without an end', fileOf('{"a\\"'), /string without an end/],
@@ -140,7 +184,10 @@ describe('reading', () => {
     await expect(SafetensorsFile.open(folder)).rejects.toMatchObject({ code: 'DPM_FILE_INVALID' })
     await writeSafetensors(path, [tensor('a', 'U8', [4], new Uint8Array(4))])
     await using file = await SafetensorsFile.open(path)
-    await expect(file.readTensor('b')).rejects.toMatchObject({ code: 'DPM_FILE_MISSING', message: expect.stringMatching(/no tensor "b".*"a"/) })
+    await expect(file.readTensor('b')).rejects.toMatchObject({
+      code: 'DPM_FILE_MISSING',
+      message: expect.stringMatching(/no tensor "b".*"a"/),
+    })
     await truncate(path, (await readFile(path)).length - 1)
     await expect(file.readTensor('a')).rejects.toMatchObject({ code: 'DPM_FILE_INVALID' })
   })
@@ -206,28 +253,31 @@ describe('beside the Python library', () => {
   })
 
   const python = process.env.DPM_TORCH_PYTHON
-  test.skipIf(!python)('it reads a file of ours (skipped unless DPM_TORCH_PYTHON names a Python with safetensors)', async () => {
-    const path = join(folder, 'ours.safetensors')
-    const sources = [
-      tensor('network.weight', 'F32', [2, 2], bytesOf(Float32Array.of(1.5, -2, 3, 4))),
-      tensor('indices', 'I64', [2], bytesOf(BigInt64Array.of(5n, -6n))),
-      tensor('brain', 'BF16', [1], bytesOf(Uint16Array.of(0x3fc0))),
-      tensor('empty', 'F32', [0, 3], new Uint8Array(0)),
-    ]
-    await writeSafetensors(path, sources, { format: 'dpm-torch', note: 'é "x"' })
-    const script = [
-      'import json, sys, safetensors',
-      'data = open(sys.argv[1], "rb").read()',
-      'tensors = {name: [t["dtype"], t["shape"], bytes(t["data"]).hex()] for name, t in safetensors.deserialize(data)}',
-      'with safetensors.safe_open(sys.argv[1], "np") as f: print(json.dumps([tensors, f.metadata()]))',
-    ].join('\n')
-    const [tensors, metadata] = JSON.parse(execFileSync(python ?? '', ['-c', script, path], { encoding: 'utf8' }))
-    expect(metadata).toEqual({ format: 'dpm-torch', note: 'é "x"' })
-    expect(tensors).toEqual({
-      'network.weight': ['F32', [2, 2], '0000c03f000000c00000404000008040'],
-      indices: ['I64', [2], '0500000000000000faffffffffffffff'],
-      brain: ['BF16', [1], 'c03f'],
-      empty: ['F32', [0, 3], ''],
-    })
-  })
+  test.skipIf(!python)(
+    'it reads a file of ours (skipped unless DPM_TORCH_PYTHON names a Python with safetensors)',
+    async () => {
+      const path = join(folder, 'ours.safetensors')
+      const sources = [
+        tensor('network.weight', 'F32', [2, 2], bytesOf(Float32Array.of(1.5, -2, 3, 4))),
+        tensor('indices', 'I64', [2], bytesOf(BigInt64Array.of(5n, -6n))),
+        tensor('brain', 'BF16', [1], bytesOf(Uint16Array.of(0x3fc0))),
+        tensor('empty', 'F32', [0, 3], new Uint8Array(0)),
+      ]
+      await writeSafetensors(path, sources, { format: 'dpm-torch', note: 'é "x"' })
+      const script = [
+        'import json, sys, safetensors',
+        'data = open(sys.argv[1], "rb").read()',
+        'tensors = {name: [t["dtype"], t["shape"], bytes(t["data"]).hex()] for name, t in safetensors.deserialize(data)}',
+        'with safetensors.safe_open(sys.argv[1], "np") as f: print(json.dumps([tensors, f.metadata()]))',
+      ].join('\n')
+      const [tensors, metadata] = JSON.parse(execFileSync(python ?? '', ['-c', script, path], { encoding: 'utf8' }))
+      expect(metadata).toEqual({ format: 'dpm-torch', note: 'é "x"' })
+      expect(tensors).toEqual({
+        'network.weight': ['F32', [2, 2], '0000c03f000000c00000404000008040'],
+        indices: ['I64', [2], '0500000000000000faffffffffffffff'],
+        brain: ['BF16', [1], 'c03f'],
+        empty: ['F32', [0, 3], ''],
+      })
+    },
+  )
 })

@@ -29,10 +29,18 @@ function decode(bytes: Buffer): Message {
       if (byte < 0x80) return value
     }
   }
-  const take = (length: number): Buffer => bytes.subarray(at, (at += length))
+  const take = (length: number): Buffer => {
+    at += length
+    return bytes.subarray(at - length, at)
+  }
   while (at < bytes.length) {
     const tag = Number(varint())
-    const readers: Record<number, () => Field> = { 0: varint, 1: () => take(8), 2: () => take(Number(varint())), 5: () => take(4) }
+    const readers: Record<number, () => Field> = {
+      0: varint,
+      1: () => take(8),
+      2: () => take(Number(varint())),
+      5: () => take(4),
+    }
     const field = readers[tag & 7]?.()
     if (field === undefined) throw new Error(`wire type ${tag & 7}`)
     fields.set(tag >> 3, [...(fields.get(tag >> 3) ?? []), field])
@@ -69,14 +77,20 @@ async function events(path: string): Promise<Message[]> {
   return found
 }
 
-function inner(message: Message | undefined, field: number): Message {
+function bytesIn(message: Message | undefined, field: number): Buffer {
   const bytes = message?.get(field)?.[0]
-  if (!Buffer.isBuffer(bytes)) throw new Error(`no message in field ${field}`)
-  return decode(bytes)
+  if (!Buffer.isBuffer(bytes)) throw new Error(`no bytes in field ${field}`)
+  return bytes
+}
+
+function inner(message: Message | undefined, field: number): Message {
+  return decode(bytesIn(message, field))
 }
 
 const png = (channels: 3 | 4): Promise<Buffer> =>
-  sharp({ create: { width: 5, height: 4, channels, background: 'red' } }).png().toBuffer()
+  sharp({ create: { width: 5, height: 4, channels, background: 'red' } })
+    .png()
+    .toBuffer()
 
 describe('CRC-32C', () => {
   test.each([
@@ -116,14 +130,14 @@ describe('an event file', () => {
     writer.image('samples', image, 5, 4, 301)
     await writer.close()
     const [version, first, second, third] = await events(writer.path)
-    expect((version?.get(1)?.[0] as Buffer).readDoubleLE()).toBe(1_700_000_000.25)
+    expect(bytesIn(version, 1).readDoubleLE()).toBe(1_700_000_000.25)
     expect(String(version?.get(3)?.[0])).toBe('brain.Event:2')
     expect(first?.get(2)).toEqual([300n])
     expect(second?.get(2)).toEqual([2n ** 40n + 1n])
     const value = inner(inner(first, 5), 1)
     expect(String(value.get(1)?.[0])).toBe('loss/train')
-    expect((value.get(2)?.[0] as Buffer).readFloatLE()).toBe(Math.fround(0.1))
-    expect((inner(inner(second, 5), 1).get(2)?.[0] as Buffer).readFloatLE()).toBeNaN()
+    expect(bytesIn(value, 2).readFloatLE()).toBe(Math.fround(0.1))
+    expect(bytesIn(inner(inner(second, 5), 1), 2).readFloatLE()).toBeNaN()
     const picture = inner(inner(inner(third, 5), 1), 4)
     expect([1, 2, 3].map((field) => picture.get(field)?.[0])).toEqual([4n, 5n, 3n])
     expect(picture.get(4)?.[0]).toEqual(image)
@@ -142,7 +156,9 @@ describe('an event file', () => {
     for (let step = 0; step < 20_000; step++) writer.scalar('loss', step, step)
     await writer.flush()
     const found = await events(writer.path)
-    expect(found.slice(1).map((event) => event.get(2)?.[0])).toEqual(Array.from({ length: 20_000 }, (_, i) => BigInt(i)))
+    expect(found.slice(1).map((event) => event.get(2)?.[0])).toEqual(
+      Array.from({ length: 20_000 }, (_, i) => BigInt(i)),
+    )
     await writer.close()
   }, 30_000)
 
@@ -155,30 +171,42 @@ describe('an event file', () => {
   })
 
   const python = process.env.DPM_TORCH_PYTHON
-  test.skipIf(!python)('is read by TensorBoard (skipped unless DPM_TORCH_PYTHON names a Python with tensorboard)', async () => {
-    const clock = { at: 1_700_000_000_000 }
-    const now = (): number => clock.at++
-    const image = await png(4)
-    const first = await EventWriter.create(folder, { now })
-    for (const step of [10, 20, 30]) first.scalar('loss', step / 8, step)
-    first.image('samples', image, 5, 4, 10)
-    await first.close()
-    clock.at += 10_000
-    const second = await EventWriter.create(folder, { now, resumeStep: 20 })
-    for (const step of [30, 40]) second.scalar('loss', -step / 8, step)
-    await second.close()
-    const script = [
-      'import base64, json, sys',
-      'from tensorboard.backend.event_processing.event_accumulator import EventAccumulator',
-      'run = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0, "images": 0})',
-      'run.Reload()',
-      'scalars = [[e.step, e.value] for e in run.Scalars("loss")]',
-      'images = [[e.step, e.width, e.height, base64.b64encode(e.encoded_image_string).decode()] for e in run.Images("samples")]',
-      'print(json.dumps([scalars, images]))',
-    ].join('\n')
-    const output = execFileSync(python ?? '', ['-c', script, folder], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-    const [scalars, images] = JSON.parse(output)
-    expect(scalars).toEqual([[10, 1.25], [20, 2.5], [30, -3.75], [40, -5]])
-    expect(images).toEqual([[10, 5, 4, image.toString('base64')]])
-  }, 60_000)
+  test.skipIf(!python)(
+    'is read by TensorBoard (skipped unless DPM_TORCH_PYTHON names a Python with tensorboard)',
+    async () => {
+      const clock = { at: 1_700_000_000_000 }
+      const now = (): number => clock.at++
+      const image = await png(4)
+      const first = await EventWriter.create(folder, { now })
+      for (const step of [10, 20, 30]) first.scalar('loss', step / 8, step)
+      first.image('samples', image, 5, 4, 10)
+      await first.close()
+      clock.at += 10_000
+      const second = await EventWriter.create(folder, { now, resumeStep: 20 })
+      for (const step of [30, 40]) second.scalar('loss', -step / 8, step)
+      await second.close()
+      const script = [
+        'import base64, json, sys',
+        'from tensorboard.backend.event_processing.event_accumulator import EventAccumulator',
+        'run = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0, "images": 0})',
+        'run.Reload()',
+        'scalars = [[e.step, e.value] for e in run.Scalars("loss")]',
+        'images = [[e.step, e.width, e.height, base64.b64encode(e.encoded_image_string).decode()] for e in run.Images("samples")]',
+        'print(json.dumps([scalars, images]))',
+      ].join('\n')
+      const output = execFileSync(python ?? '', ['-c', script, folder], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      const [scalars, images] = JSON.parse(output)
+      expect(scalars).toEqual([
+        [10, 1.25],
+        [20, 2.5],
+        [30, -3.75],
+        [40, -5],
+      ])
+      expect(images).toEqual([[10, 5, 4, image.toString('base64')]])
+    },
+    60_000,
+  )
 })
