@@ -1,0 +1,178 @@
+/** A trained model: a network with its (averaged) weights, its diffusion process, and what it was trained on. */
+import { Checkpoint } from '../checkpoints/checkpoint.js'
+import { readCheckpoint } from '../checkpoints/checkpoint-folder.js'
+import type { ImageShape } from '../datasets/data-set.js'
+import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
+import { DpmError, expected } from '../errors.js'
+import { Images } from '../images/image-batch.js'
+import { type Precision, resolveDevice } from '../native/device.js'
+import { Network } from '../networks/network.js'
+import { parseOptions } from '../options/options.js'
+import type { Program } from '../sampling/program.js'
+import { Tensor, type TensorSource } from '../tensor/tensor.js'
+import { type RunSettings, runSchema } from '../training/run-options.js'
+import { type GenerateOptions, type Generation, recordGeneration, type Source, startGeneration } from './generate.js'
+
+export interface LoadOptions {
+  /** `auto` when absent. */
+  readonly device?: string
+  /** Arithmetic of the network; the run's own when absent. */
+  readonly precision?: Precision
+  /** Which weights: an averaged copy's index, or `trained`; the first averaged copy where there is one when absent. */
+  readonly weights?: number | 'trained'
+}
+
+/** One step of a sampling run. The tensors are the caller's to dispose of. */
+export interface SampleStep {
+  /** 1 … steps. */
+  readonly step: number
+  readonly steps: number
+  /** N×C×H×W in the network's range: the state of the run. */
+  readonly x: Tensor<'float32'>
+  /** The clean image that the network predicts from it. */
+  readonly clean: Tensor<'float32'>
+}
+
+export interface SampleProgress {
+  readonly step: number
+  readonly steps: number
+}
+
+export class Diffusion implements Disposable {
+  readonly settings: RunSettings
+  readonly process: DiffusionProcess
+  readonly network: Network
+  readonly image: ImageShape
+  /** Class names by index; empty for an unconditional model. */
+  readonly classes: readonly string[]
+  /** Updates that the weights have seen. */
+  readonly step: number
+  readonly #source: Source
+
+  private constructor(settings: RunSettings, network: Network, device: string, precision: Precision, checkpoint: Checkpoint) {
+    this.settings = settings
+    this.process = createProcess(settings.diffusion)
+    this.network = network
+    this.image = checkpoint.image
+    this.classes = settings.network.classConditional ? checkpoint.classes : []
+    this.step = checkpoint.step
+    this.#source = {
+      network: network.handle,
+      device,
+      precision,
+      process: this.process,
+      image: this.image,
+      classes: this.classes,
+      nullClass: settings.network.nullClass,
+    }
+  }
+
+  /**
+   * Loads the latest checkpoint of a run folder, or a checkpoint file.
+   * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID, DPM_DEVICE_UNAVAILABLE, DPM_INVALID_ARGUMENT for weights it lacks.
+   */
+  static async load(path: string, options: LoadOptions = {}): Promise<Diffusion> {
+    await using checkpoint = await readCheckpoint(path)
+    const settings = parseOptions(runSchema, checkpoint.settings, checkpoint.path)
+    const prefix = weightsPrefix(checkpoint, options.weights)
+    const device = await resolveDevice(options.device ?? 'auto')
+    const classes = settings.network.classConditional ? checkpoint.classes.length : 0
+    const network = await Network.build(settings.network, { image: checkpoint.image, classes, device })
+    try {
+      await readWeights(checkpoint, network, prefix)
+      return new Diffusion(settings, network, device, options.precision ?? settings.precision, checkpoint)
+    } catch (error) {
+      network.dispose()
+      throw error
+    }
+  }
+
+  /** The program that these options record, without running it. */
+  record(options: GenerateOptions = {}): Program {
+    return recordGeneration(this.#source, options)
+  }
+
+  /**
+   * Draws images. In the same program, image k of a seed is the same whatever else is drawn.
+   * @throws DpmError DPM_INVALID_OPTION, DPM_ABORTED, DPM_OUT_OF_MEMORY
+   */
+  async sample(options: GenerateOptions & { readonly onProgress?: (progress: SampleProgress) => void } = {}): Promise<Images> {
+    using generation = await startGeneration(this.#source, options)
+    return drawAll(generation, options, this.image)
+  }
+
+  /** The same step by step: leaving the loop ends the run and frees it. */
+  async *sampleSteps(options: GenerateOptions = {}): AsyncGenerator<SampleStep, Images, undefined> {
+    using generation = await startGeneration(this.#source, options)
+    const { run, program } = generation
+    for (;;) {
+      const { step, done } = await run.advance(1, { signal: options.signal })
+      if (done) return toImages(await run.read('output'), this.image)
+      yield { step, steps: program.steps, x: await run.read('x'), clean: await run.read('clean') }
+    }
+  }
+
+  dispose(): void {
+    this.network.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
+/** Runs a prepared generation to its end. */
+export async function drawAll(
+  { run, program }: Generation,
+  options: { readonly signal?: AbortSignal | undefined; readonly onProgress?: ((progress: SampleProgress) => void) | undefined },
+  image: ImageShape,
+): Promise<Images> {
+  const { onProgress, signal } = options
+  await run.advance(Number.POSITIVE_INFINITY, {
+    signal,
+    ...(onProgress ? { onProgress: ({ step }: { step: number }) => onProgress({ step, steps: program.steps }) } : {}),
+  })
+  return toImages(await run.read('output'), image)
+}
+
+/** Images from a tensor in the network's range; the tensor is disposed of. */
+export async function toImages(tensor: Tensor<'float32'>, image: ImageShape): Promise<Images> {
+  using owned = tensor
+  return Images.fromFloats(await owned.data(), [owned.shape[0] ?? 0, image.channels, image.height, image.width])
+}
+
+function weightsPrefix(checkpoint: Checkpoint, weights: LoadOptions['weights']): string {
+  const copies = checkpoint.averages
+  if (weights === 'trained' || (weights === undefined && copies === 0)) return 'network'
+  const index = weights ?? 0
+  if (Number.isInteger(index) && index >= 0 && index < copies) return `average.${index}`
+  throw expected(
+    copies === 0 ? '`trained`' : `\`trained\` or an index below ${copies}`,
+    'weights',
+    weights,
+    `${checkpoint.path} holds ${copies} averaged cop${copies === 1 ? 'y' : 'ies'}.`,
+  )
+}
+
+/** Reads a network's parameters from a checkpoint. @throws DpmError DPM_FILE_INVALID naming what is missing or misshapen. */
+export async function readWeights(checkpoint: Checkpoint, network: Network, prefix: string): Promise<void> {
+  for (const { name, shape } of network.parameters) {
+    using tensor = await readTensor(checkpoint, `${prefix}.${name}`, shape)
+    await network.write(name, tensor)
+  }
+}
+
+/** One float32 tensor of a checkpoint. */
+export async function readTensor(checkpoint: Checkpoint, name: string, shape: readonly number[]): Promise<Tensor> {
+  const info = checkpoint.info(name)
+  if (!info || info.dtype !== 'float32' || info.shape.join() !== shape.join()) {
+    const found = info ? `${info.dtype} of shape ${info.shape.join('×')}` : 'nothing'
+    throw new DpmError(
+      'DPM_FILE_INVALID',
+      `Expected float32 of shape ${shape.join('×')} for the tensor "${name}" in ${checkpoint.path} but found ${found}.`,
+    )
+  }
+  const bytes = await checkpoint.read(name)
+  const values: TensorSource = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+  return Tensor.from(values, shape)
+}
