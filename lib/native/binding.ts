@@ -59,6 +59,8 @@ export interface NativeBatch {
   /** Divides the summed loss: the size of the whole batch, of which this may be a part. */
   readonly total: number
   readonly loss: 'l2' | 'l1' | 'huber'
+  /** Whether the gradient begins anew: what a cancelled batch left is dropped. */
+  readonly first: boolean
   /** What the optimizer does after this micro-batch; null only accumulates the gradient. */
   readonly update: NativeUpdate | null
 }

@@ -1,41 +1,127 @@
 #include "convert.h"
 
 #include <ATen/Context.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/ops/empty.h>
 
-#include <cstring>
+#include <cmath>
+#include <cstdio>
 
 #include "error.h"
 
 namespace dpm {
 
-std::vector<double> numbers_of(const Napi::Value& value) {
-  DPM_CHECK(value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array, "DPM_INVALID_ARGUMENT",
-            "Expected a Float64Array.");
+namespace {
+
+constexpr double kLargestWhole = 9007199254740991.0;  // 2^53 - 1
+
+std::string describe(const Napi::Value& value) {
+  switch (value.Type()) {
+    case napi_undefined:
+      return "undefined";
+    case napi_null:
+      return "null";
+    case napi_boolean:
+      return value.As<Napi::Boolean>().Value() ? "true" : "false";
+    case napi_number: {
+      char text[32];
+      std::snprintf(text, sizeof text, "%.17g", value.As<Napi::Number>().DoubleValue());
+      return text;
+    }
+    case napi_string:
+      return "a string";
+    case napi_function:
+      return "a function";
+    case napi_symbol:
+      return "a symbol";
+    case napi_bigint:
+      return "a bigint";
+    default:
+      return value.IsArray() ? "a list" : value.IsTypedArray() ? "another typed array" : "an object";
+  }
+}
+
+void check_kind(bool fits, const char* what, const char* name, const Napi::Value& value) {
+  DPM_CHECK(fits, "DPM_INVALID_ARGUMENT", std::string("Expected ") + what + " for `" + name + "` but received " + describe(value) + ".");
+}
+
+bool is_whole(double number, double low, double high) { return number >= low && number <= high && number == std::floor(number); }
+
+std::string range_text(double low, double high) {
+  return "a whole number from " + std::to_string(static_cast<std::int64_t>(low)) + " to " + std::to_string(static_cast<std::int64_t>(high));
+}
+
+}  // namespace
+
+double number_of(const Napi::Value& value, const char* name) {
+  check_kind(value.IsNumber(), "a number", name, value);
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+double whole_of(const Napi::Value& value, const char* name, double low, double high) {
+  const bool fits = value.IsNumber() && is_whole(value.As<Napi::Number>().DoubleValue(), low, high);
+  check_kind(fits, range_text(low, high).c_str(), name, value);
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+double seed_of(const Napi::Value& value) { return whole_of(value, "seed", 0, kLargestWhole); }
+
+double word_of(const Napi::Value& value, const char* name) { return whole_of(value, name, 0, 4294967295.0); }
+
+std::string text_of(const Napi::Value& value, const char* name) {
+  check_kind(value.IsString(), "a string", name, value);
+  return value.As<Napi::String>().Utf8Value();
+}
+
+bool flag_of(const Napi::Value& value, const char* name) {
+  check_kind(value.IsBoolean(), "true or false", name, value);
+  return value.As<Napi::Boolean>().Value();
+}
+
+Napi::Object object_of(const Napi::Value& value, const char* name) {
+  check_kind(value.IsObject(), "an object", name, value);
+  return value.As<Napi::Object>();
+}
+
+Napi::Array list_of(const Napi::Value& value, const char* name) {
+  check_kind(value.IsArray(), "a list", name, value);
+  return value.As<Napi::Array>();
+}
+
+std::vector<double> numbers_of(const Napi::Value& value, const char* name) {
+  check_kind(value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float64_array, "a Float64Array", name, value);
   const auto array = value.As<Napi::Float64Array>();
   return {array.Data(), array.Data() + array.ElementLength()};
 }
 
+std::vector<double> words_of(const Napi::Value& value, const char* name) {
+  auto numbers = numbers_of(value, name);
+  for (const double number : numbers) {
+    DPM_CHECK(is_whole(number, 0, 4294967295.0), "DPM_INVALID_ARGUMENT",
+              "Expected " + range_text(0, 4294967295.0) + " in `" + name + "` but received " + std::to_string(number) + ".");
+  }
+  return numbers;
+}
+
 std::vector<std::int64_t> shape_of(const Napi::Value& value) {
-  DPM_CHECK(value.IsArray(), "DPM_INVALID_ARGUMENT", "Expected a shape: a list of whole numbers.");
-  const auto array = value.As<Napi::Array>();
+  const auto array = list_of(value, "shape");
+  DPM_CHECK(array.Length() <= 64, "DPM_INVALID_ARGUMENT", "Expected at most 64 extents in a shape but received " + std::to_string(array.Length()) + ".");
   std::vector<std::int64_t> shape;
   for (std::uint32_t i = 0; i < array.Length(); ++i) {
-    const double extent = array.Get(i).ToNumber().DoubleValue();
-    DPM_CHECK(extent >= 0 && extent == static_cast<double>(static_cast<std::int64_t>(extent)), "DPM_INVALID_ARGUMENT",
-              "Expected whole numbers of at least 0 in a shape but received " + std::to_string(extent) + ".");
-    shape.push_back(static_cast<std::int64_t>(extent));
+    shape.push_back(static_cast<std::int64_t>(whole_of(array.Get(i), "shape", 0, kLargestWhole)));
   }
   return shape;
 }
 
-Settings settings_of(const Napi::Value& value) {
-  DPM_CHECK(value.IsObject(), "DPM_INVALID_ARGUMENT", "Expected settings: an object.");
-  const auto object = value.As<Napi::Object>();
+Settings settings_of(const Napi::Value& value, int depth) {
+  const auto object = object_of(value, "settings");
+  DPM_CHECK(depth < 8, "DPM_INVALID_ARGUMENT", "Settings nest too deep for native code.");
   Settings settings;
   const Napi::Array names = object.GetPropertyNames();
   for (std::uint32_t i = 0; i < names.Length(); ++i) {
-    const std::string name = names.Get(i).ToString();
+    const Napi::Value key = names.Get(i);
+    if (!key.IsString()) continue;
+    const std::string name = key.As<Napi::String>();
     const Napi::Value field = object.Get(name);
     if (field.IsNumber()) {
       settings.set(name, field.As<Napi::Number>().DoubleValue());
@@ -46,10 +132,10 @@ Settings settings_of(const Napi::Value& value) {
     } else if (field.IsArray()) {
       std::vector<double> list;
       const auto array = field.As<Napi::Array>();
-      for (std::uint32_t k = 0; k < array.Length(); ++k) list.push_back(array.Get(k).ToNumber().DoubleValue());
+      for (std::uint32_t k = 0; k < array.Length(); ++k) list.push_back(number_of(array.Get(k), name.c_str()));
       settings.set(name, std::move(list));
     } else if (field.IsObject()) {
-      settings.set(name, std::make_shared<const Settings>(settings_of(field)));
+      settings.set(name, std::make_shared<const Settings>(settings_of(field, depth + 1)));
     } else {
       throw Error("DPM_INVALID_ARGUMENT", "The native setting `" + name + "` has a type that native code does not take.");
     }
@@ -59,8 +145,7 @@ Settings settings_of(const Napi::Value& value) {
 
 at::Tensor classes_of(const Napi::Value& value) {
   if (value.IsNull() || value.IsUndefined()) return {};
-  DPM_CHECK(value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_int32_array, "DPM_INVALID_ARGUMENT",
-            "Expected an Int32Array of classes, or null.");
+  check_kind(value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_int32_array, "an Int32Array or null", "classes", value);
   const auto array = value.As<Napi::Int32Array>();
   at::Tensor classes = at::empty({static_cast<std::int64_t>(array.ElementLength())}, at::kLong);
   auto* out = classes.mutable_data_ptr<std::int64_t>();
@@ -69,7 +154,7 @@ at::Tensor classes_of(const Napi::Value& value) {
 }
 
 at::Tensor labels_of(const Napi::Value& value) {
-  const auto numbers = numbers_of(value);
+  const auto numbers = numbers_of(value, "labels");
   at::Tensor labels = at::empty({static_cast<std::int64_t>(numbers.size())}, at::kFloat);
   auto* out = labels.mutable_data_ptr<float>();
   for (std::size_t i = 0; i < numbers.size(); ++i) out[i] = static_cast<float>(numbers[i]);
@@ -100,13 +185,17 @@ const char* name_of(at::ScalarType dtype) {
 }
 
 at::Device device_of(const std::string& name) {
-  DPM_CHECK(name == "cpu" || name == "cuda" || name.rfind("cuda:", 0) == 0, "DPM_INVALID_ARGUMENT",
+  const bool numbered = name.rfind("cuda:", 0) == 0 && name.size() <= 8 && name.size() > 5 && name.find_first_not_of("0123456789", 5) == std::string::npos;
+  DPM_CHECK(name == "cpu" || name == "cuda" || numbered, "DPM_INVALID_ARGUMENT",
             "Expected cpu, cuda or cuda:N for `device` but received \"" + name + "\".");
   if (name == "cpu") return at::Device(at::kCPU);
-  DPM_CHECK(at::hasCUDA(), "DPM_DEVICE_UNAVAILABLE",
+  const int count = at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+  DPM_CHECK(count > 0, "DPM_DEVICE_UNAVAILABLE",
             "The device \"" + name + "\" was asked for but no CUDA device was found. Use `device: 'cpu'`, or run `npx dpm-torch doctor` to see why.");
-  const at::Device device = name == "cuda" ? at::Device(at::kCUDA, 0) : at::Device(name);
-  return device;
+  const int index = numbered ? std::stoi(name.substr(5)) : 0;
+  DPM_CHECK(index < count, "DPM_DEVICE_UNAVAILABLE",
+            "The device \"" + name + "\" was asked for but the last one is \"cuda:" + std::to_string(count - 1) + "\".");
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 
 Napi::Array to_javascript(Napi::Env env, at::IntArrayRef shape) {

@@ -10,9 +10,24 @@
 
 namespace dpm {
 
-std::vector<double> numbers_of(const Napi::Value& float64_array);
+// Each reads one argument or field of the name, converts nothing (no JavaScript runs: no toString, no valueOf), and throws
+// DPM_INVALID_ARGUMENT for another type or range.
+double number_of(const Napi::Value& value, const char* name);
+// A whole number from `low` to `high`, both at most 2^53 - 1.
+double whole_of(const Napi::Value& value, const char* name, double low, double high);
+// Seeds are whole numbers below 2^53, all other words of a random number's counter below 2^32.
+double seed_of(const Napi::Value& value);
+double word_of(const Napi::Value& value, const char* name);
+std::string text_of(const Napi::Value& value, const char* name);
+bool flag_of(const Napi::Value& value, const char* name);
+Napi::Object object_of(const Napi::Value& value, const char* name);
+Napi::Array list_of(const Napi::Value& value, const char* name);
+std::vector<double> numbers_of(const Napi::Value& float64_array, const char* name);
+// The same, each a word of a random number's counter.
+std::vector<double> words_of(const Napi::Value& float64_array, const char* name);
 std::vector<std::int64_t> shape_of(const Napi::Value& array);
-Settings settings_of(const Napi::Value& object);
+// Settings nest at most 8 deep.
+Settings settings_of(const Napi::Value& object, int depth = 0);
 // Int32Array or null → N int64 on the CPU, or an undefined tensor.
 at::Tensor classes_of(const Napi::Value& int32_array);
 // Float64Array → N float32 on the CPU.

@@ -38,7 +38,12 @@ void Environment::call(napi_env env, napi_value, void*, void* data) {
     return;
   }
   const Napi::HandleScope scope(env);
-  (*task)(env);
+  try {
+    (*task)(env);
+  } catch (const Napi::Error&) {
+    // Only an environment that is being terminated refuses to settle a promise; nothing of it must come out here.
+    (void)task.release();
+  }
 }
 
 void Environment::job_begins(const CancellationPointer& cancellation) {

@@ -5,7 +5,9 @@
 #include "handles.h"
 #include "job.h"
 
+#include <atomic>
 #include <limits>
+#include <optional>
 
 namespace dpm {
 namespace {
@@ -19,46 +21,73 @@ Napi::Object progress_object(Napi::Env env, const Execution::Progress& progress)
 
 Napi::Value execution_create(const Napi::CallbackInfo& info) {
   std::vector<std::shared_ptr<WeightedNetwork>> networks;
-  const auto list = info[0].As<Napi::Array>();
+  const auto list = list_of(info[0], "networks");
   for (std::uint32_t i = 0; i < list.Length(); ++i) networks.push_back(unwrap<WeightedNetwork>(list.Get(i)));
   DPM_CHECK(!networks.empty(), "DPM_INVALID_ARGUMENT", "Expected at least one network.");
   std::vector<at::Tensor> inputs;
-  const auto tensors = info[2].As<Napi::Array>();
+  const auto tensors = list_of(info[2], "inputs");
   for (std::uint32_t i = 0; i < tensors.Length(); ++i) inputs.push_back(unwrap_tensor(tensors.Get(i)));
-  const auto object = info[3].As<Napi::Object>();
-  Execution::Options options{object.Get("seed").ToNumber(), numbers_of(object.Get("samples")), object.Get("chunk").ToNumber().Int64Value(),
-                             classes_of(object.Get("classes")), precision_of(info[4].ToString())};
+  const auto object = object_of(info[3], "options");
+  Execution::Options options{seed_of(object.Get("seed")), words_of(object.Get("samples"), "samples"),
+                             static_cast<std::int64_t>(whole_of(object.Get("chunk"), "chunk", 1, 1 << 20)), classes_of(object.Get("classes")),
+                             precision_of(text_of(info[4], "precision"))};
   return run_job(
       info.Env(), nullptr,
-      [networks, numbers = numbers_of(info[1]), inputs, options] {
+      [networks, numbers = numbers_of(info[1], "program"), inputs, options] {
         return std::make_shared<Execution>(networks, decode_program(numbers, static_cast<int>(networks.size())), inputs, options);
       },
       [](Napi::Env env, const std::shared_ptr<Execution>& execution) { return wrap(env, execution); });
 }
 
-// Holds a JavaScript function until the job has settled; let go on the JavaScript thread only.
+// Holds a JavaScript function until the job has settled; let go on the JavaScript thread only. What the function throws
+// ends the run and is what its promise rejects with: an exception must not leave a call from the event loop.
 struct Listener {
+  explicit Listener(const Napi::Function& callback) : function(Napi::Persistent(callback)) {}
+
+  void call(Napi::Env env, const Execution::Progress& progress) {
+    if (error) return;
+    try {
+      function.Call({progress_object(env, progress)});
+    } catch (const Napi::Error& thrown) {
+      error.emplace(thrown);
+      failed.store(true);
+    }
+  }
+
   Napi::FunctionReference function;
+  std::optional<Napi::Error> error;
+  std::atomic<bool> failed{false};
 };
 
 Napi::Value execution_advance(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto execution = unwrap<Execution>(info[0]);
-  const double requested = info[1].ToNumber();
+  const double requested = number_of(info[1], "emits");
+  DPM_CHECK(requested >= 0, "DPM_INVALID_ARGUMENT", "Expected at least 0 for `emits` but received " + std::to_string(requested) + ".");
   const std::int64_t emits = requested >= 9e15 ? std::numeric_limits<std::int64_t>::max() : static_cast<std::int64_t>(requested);
   const auto cancellation = unwrap_optional<Cancellation>(info[3]);
   std::shared_ptr<Listener> listener;
   std::function<void(const Execution::Progress&)> on_emit;
+  DPM_CHECK(info[2].IsFunction() || info[2].IsNull() || info[2].IsUndefined(), "DPM_INVALID_ARGUMENT", "Expected a function or null for `progress`.");
   if (info[2].IsFunction()) {
-    listener = std::make_shared<Listener>(Listener{Napi::Persistent(info[2].As<Napi::Function>())});
+    listener = std::make_shared<Listener>(info[2].As<Napi::Function>());
     on_emit = [listener, environment = Environment::of(env).shared_from_this()](const Execution::Progress& progress) {
-      environment->deliver([listener, progress](Napi::Env env) { listener->function.Call({progress_object(env, progress)}); });
+      if (listener->failed.load()) throw Error("DPM_ABORTED", "The progress listener failed.");
+      environment->deliver([listener, progress](Napi::Env env) { listener->call(env, progress); });
     };
   }
   return run_job(
       env, cancellation,
-      [execution, emits, on_emit = std::move(on_emit), cancellation] { return execution->advance(emits, on_emit, cancellation.get()); },
+      [execution, emits, on_emit = std::move(on_emit), cancellation, listener] {
+        try {
+          return execution->advance(emits, on_emit, cancellation.get());
+        } catch (...) {
+          if (listener && listener->failed.load()) return Execution::Progress{};
+          throw;
+        }
+      },
       [listener](Napi::Env env, const Execution::Progress& progress) {
+        if (listener && listener->error) throw Napi::Error(*listener->error);
         const Napi::Object result = progress_object(env, progress);
         result.Set("done", progress.done);
         return result;
@@ -66,7 +95,9 @@ Napi::Value execution_advance(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value execution_read(const Napi::CallbackInfo& info) {
-  const std::string which = info[1].ToString();
+  const std::string which = text_of(info[1], "which");
+  DPM_CHECK(which == "x" || which == "clean" || which == "output", "DPM_INVALID_ARGUMENT",
+            "Expected one of x, clean, output for `which` but received \"" + which + "\".");
   return run_job(
       info.Env(), nullptr,
       [execution = unwrap<Execution>(info[0]), which] {

@@ -14,8 +14,8 @@ using NetworkPointer = std::shared_ptr<WeightedNetwork>;
 Napi::Value network_create(const Napi::CallbackInfo& info) {
   return run_job(
       info.Env(), nullptr,
-      [kind = info[0].ToString().Utf8Value(), settings = settings_of(info[1]), seed = info[2].ToNumber().DoubleValue(),
-       device = info[3].ToString().Utf8Value()] { return create_network(kind, settings, seed, device_of(device)); },
+      [kind = text_of(info[0], "kind"), settings = settings_of(info[1]), seed = seed_of(info[2]),
+       device = text_of(info[3], "device")] { return create_network(kind, settings, seed, device_of(device)); },
       [](Napi::Env env, const NetworkPointer& network) { return wrap(env, network); });
 }
 
@@ -36,7 +36,7 @@ Napi::Value network_parameters(const Napi::CallbackInfo& info) {
 Napi::Value network_read(const Napi::CallbackInfo& info) {
   return run_job(
       info.Env(), nullptr,
-      [network = unwrap<WeightedNetwork>(info[0]), name = info[1].ToString().Utf8Value()] {
+      [network = unwrap<WeightedNetwork>(info[0]), name = text_of(info[1], "name")] {
         return network->parameters[network->network->parameters().find(name)].contiguous().clone();
       },
       wrap_tensor);
@@ -45,7 +45,7 @@ Napi::Value network_read(const Napi::CallbackInfo& info) {
 Napi::Value network_write(const Napi::CallbackInfo& info) {
   return run_job(
       info.Env(), nullptr,
-      [network = unwrap<WeightedNetwork>(info[0]), name = info[1].ToString().Utf8Value(), value = unwrap_tensor(info[2])] {
+      [network = unwrap<WeightedNetwork>(info[0]), name = text_of(info[1], "name"), value = unwrap_tensor(info[2])] {
         const at::NoGradGuard no_grad;
         const at::Tensor& slot = network->parameters[network->network->parameters().find(name)];
         DPM_CHECK(slot.sizes() == value.sizes(), "DPM_INVALID_ARGUMENT", "The tensor for parameter \"" + name + "\" has another shape than the parameter.");
@@ -60,7 +60,7 @@ Napi::Value network_forward(const Napi::CallbackInfo& info) {
   return run_job(
       info.Env(), cancellation,
       [network = unwrap<WeightedNetwork>(info[0]), x = unwrap_tensor(info[1]), conditioning = Conditioning{labels_of(info[2]), classes_of(info[3])},
-       gradient = info[4].ToBoolean().Value(), precision = precision_of(info[5].ToString()), cancellation] {
+       gradient = flag_of(info[4], "gradient"), precision = precision_of(text_of(info[5], "precision")), cancellation] {
         return GradientPass::run(network, x, conditioning, gradient, precision, cancellation.get());
       },
       [](Napi::Env env, const std::shared_ptr<GradientPass>& pass) { return wrap(env, pass); });

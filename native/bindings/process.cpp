@@ -5,6 +5,7 @@
 
 #include "bindings.h"
 #include "compute_thread.h"
+#include "convert.h"
 #include "handles.h"
 #include "job.h"
 #include "version.h"
@@ -35,8 +36,7 @@ Napi::Value memory(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value set_threads(const Napi::CallbackInfo& info) {
-  const int count = info[0].ToNumber().Int32Value();
-  DPM_CHECK(count >= 1 && count <= 1024, "DPM_INVALID_ARGUMENT", "Expected 1 to 1024 threads but received " + std::to_string(count) + ".");
+  const int count = static_cast<int>(whole_of(info[0], "threads", 1, 1024));
   return run_job(
       info.Env(), nullptr,
       [count] {

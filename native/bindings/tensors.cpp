@@ -2,6 +2,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "bindings.h"
@@ -13,14 +14,29 @@
 namespace dpm {
 namespace {
 
+// Throws DPM_INVALID_ARGUMENT when the size of the tensor does not fit 63 bits.
+std::int64_t byte_count(const std::vector<std::int64_t>& shape, at::ScalarType dtype) {
+  auto size = static_cast<std::int64_t>(at::elementSize(dtype));
+  bool overflows = false;
+  for (const std::int64_t extent : shape) overflows = __builtin_mul_overflow(size, std::max<std::int64_t>(extent, 1), &size) || overflows;
+  DPM_CHECK(!overflows, "DPM_INVALID_ARGUMENT", "Expected a shape of fewer than 2^63 bytes.");
+  for (const std::int64_t extent : shape) {
+    if (extent == 0) return 0;
+  }
+  return size;
+}
+
 Napi::Value tensor_create(const Napi::CallbackInfo& info) {
-  DPM_CHECK(info[0].IsTypedArray() && info[0].As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array, "DPM_INVALID_ARGUMENT",
-            "Expected a Uint8Array over the tensor's bytes.");
+  const bool bytes_given = info[0].IsTypedArray() && info[0].As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
+  DPM_CHECK(bytes_given, "DPM_INVALID_ARGUMENT", "Expected a Uint8Array over the tensor's bytes.");
   const auto bytes = info[0].As<Napi::Uint8Array>();
   const auto shape = shape_of(info[1]);
-  const at::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(dtype_of(info[2].ToString())));
-  DPM_CHECK(tensor.nbytes() == bytes.ByteLength(), "DPM_INVALID_ARGUMENT",
-            "Expected " + std::to_string(tensor.nbytes()) + " bytes for this shape but received " + std::to_string(bytes.ByteLength()) + ".");
+  const at::ScalarType dtype = dtype_of(text_of(info[2], "dtype"));
+  // Before anything is allocated: the shape may be far beyond memory.
+  const std::int64_t size = byte_count(shape, dtype);
+  DPM_CHECK(size == static_cast<std::int64_t>(bytes.ByteLength()), "DPM_INVALID_ARGUMENT",
+            "Expected " + std::to_string(size) + " bytes for this shape but received " + std::to_string(bytes.ByteLength()) + ".");
+  const at::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(dtype));
   if (tensor.nbytes() > 0) std::memcpy(tensor.mutable_data_ptr(), bytes.Data(), tensor.nbytes());
   return wrap_tensor(info.Env(), tensor);
 }
@@ -51,7 +67,7 @@ Napi::Value tensor_data(const Napi::CallbackInfo& info) {
 Napi::Value tensor_convert(const Napi::CallbackInfo& info) {
   return run_job(
       info.Env(), nullptr,
-      [tensor = unwrap_tensor(info[0]), dtype = dtype_of(info[1].ToString()), device = info[2].ToString().Utf8Value()] {
+      [tensor = unwrap_tensor(info[0]), dtype = dtype_of(text_of(info[1], "dtype")), device = text_of(info[2], "device")] {
         const at::NoGradGuard no_grad;
         return tensor.to(device_of(device), dtype, false, true);
       },
@@ -59,14 +75,15 @@ Napi::Value tensor_convert(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value random_normal(const Napi::CallbackInfo& info) {
-  const double seed = info[0].ToNumber(), purpose = info[1].ToNumber(), step = info[2].ToNumber();
-  auto examples = numbers_of(info[3]);
+  const double seed = seed_of(info[0]), purpose = word_of(info[1], "purpose"), step = word_of(info[2], "step");
+  auto examples = words_of(info[3], "examples");
   auto shape = shape_of(info[4]);
   DPM_CHECK(!shape.empty() && shape[0] == static_cast<std::int64_t>(examples.size()), "DPM_INVALID_ARGUMENT",
             "Expected one example key per row of the shape.");
+  byte_count(shape, at::kFloat);
   return run_job(
       info.Env(), nullptr,
-      [=, device_name = info[5].ToString().Utf8Value()] {
+      [=, device_name = text_of(info[5], "device")] {
         const at::Device device = device_of(device_name);
         const at::Tensor out = at::empty(shape, at::TensorOptions().dtype(at::kFloat).device(device));
         const std::int64_t size = examples.empty() ? 0 : out.numel() / shape[0];

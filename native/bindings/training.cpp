@@ -20,7 +20,7 @@ LossKind loss_of(const std::string& name) {
 }
 
 std::vector<Row> rows_of(const Napi::Value& value) {
-  const auto numbers = numbers_of(value);
+  const auto numbers = numbers_of(value, "rows");
   constexpr std::size_t fields = sizeof(Row) / sizeof(double);
   DPM_CHECK(numbers.size() % fields == 0, "DPM_INVALID_ARGUMENT", "Expected " + std::to_string(fields) + " numbers per training row.");
   std::vector<Row> rows(numbers.size() / fields);
@@ -29,24 +29,25 @@ std::vector<Row> rows_of(const Napi::Value& value) {
 }
 
 Batch batch_of(const Napi::Value& value) {
-  const auto object = value.As<Napi::Object>();
+  const auto object = object_of(value, "batch");
   Batch batch{};
   batch.images = unwrap_tensor(object.Get("images"));
   batch.classes = classes_of(object.Get("classes"));
   batch.rows = rows_of(object.Get("rows"));
-  batch.examples = numbers_of(object.Get("examples"));
-  batch.epochs = numbers_of(object.Get("epochs"));
-  batch.seed = object.Get("seed").ToNumber();
-  batch.total = object.Get("total").ToNumber();
-  batch.loss = loss_of(object.Get("loss").ToString());
+  batch.examples = words_of(object.Get("examples"), "examples");
+  batch.epochs = words_of(object.Get("epochs"), "epochs");
+  batch.seed = seed_of(object.Get("seed"));
+  batch.total = number_of(object.Get("total"), "total");
+  batch.loss = loss_of(text_of(object.Get("loss"), "loss"));
+  batch.first = object.Get("first").ToBoolean();
   const Napi::Value update = object.Get("update");
-  batch.updates = update.IsObject();
+  batch.updates = !update.IsNull();
   if (batch.updates) {
-    const auto fields = update.As<Napi::Object>();
-    batch.learning_rate = fields.Get("learningRate").ToNumber();
-    batch.step = fields.Get("step").ToNumber();
-    const auto decays = fields.Get("averagingDecays").As<Napi::Array>();
-    for (std::uint32_t i = 0; i < decays.Length(); ++i) batch.averaging_decays.push_back(decays.Get(i).ToNumber());
+    const auto fields = object_of(update, "update");
+    batch.learning_rate = number_of(fields.Get("learningRate"), "learningRate");
+    batch.step = whole_of(fields.Get("step"), "step", 1, 9007199254740991.0);
+    const auto decays = list_of(fields.Get("averagingDecays"), "averagingDecays");
+    for (std::uint32_t i = 0; i < decays.Length(); ++i) batch.averaging_decays.push_back(number_of(decays.Get(i), "averagingDecays"));
   }
   DPM_CHECK(batch.images.dim() == 4, "DPM_INVALID_ARGUMENT", "Expected images of shape N×C×H×W.");
   const auto type = batch.images.scalar_type();
@@ -93,13 +94,13 @@ Napi::Value training_tensors(const Napi::CallbackInfo& info) {
 
 Napi::Value training_read(const Napi::CallbackInfo& info) {
   return run_job(
-      info.Env(), nullptr, [training = unwrap<Training>(info[0]), name = info[1].ToString().Utf8Value()] { return training->read(name); }, wrap_tensor);
+      info.Env(), nullptr, [training = unwrap<Training>(info[0]), name = text_of(info[1], "name")] { return training->read(name); }, wrap_tensor);
 }
 
 Napi::Value training_write(const Napi::CallbackInfo& info) {
   return run_job(
       info.Env(), nullptr,
-      [training = unwrap<Training>(info[0]), name = info[1].ToString().Utf8Value(), value = unwrap_tensor(info[2])] {
+      [training = unwrap<Training>(info[0]), name = text_of(info[1], "name"), value = unwrap_tensor(info[2])] {
         training->write(name, value);
         return true;
       },
@@ -107,7 +108,7 @@ Napi::Value training_write(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value training_averaged(const Napi::CallbackInfo& info) {
-  return wrap(info.Env(), unwrap<Training>(info[0])->averaged(info[1].ToNumber().Uint32Value()));
+  return wrap(info.Env(), unwrap<Training>(info[0])->averaged(static_cast<std::size_t>(word_of(info[1], "index"))));
 }
 
 }  // namespace

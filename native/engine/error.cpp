@@ -33,7 +33,7 @@ Failure describe_current_exception() noexcept {
   } catch (const c10::Error& error) {
     // The CPU allocator reports exhaustion as a plain error.
     const std::string message = error.what_without_backtrace();
-    const bool memory = message.find("not enough memory") != std::string::npos || message.find("out of memory") != std::string::npos;
+    const bool memory = message.find("allocate memory") != std::string::npos || message.find("out of memory") != std::string::npos;
     return {memory ? "DPM_OUT_OF_MEMORY" : "DPM_NATIVE", message, stack_of(error)};
   } catch (const std::bad_alloc&) {
     return {"DPM_OUT_OF_MEMORY", "The machine has no memory left.", ""};

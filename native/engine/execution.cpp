@@ -47,6 +47,12 @@ Execution::Execution(std::vector<std::shared_ptr<WeightedNetwork>> networks, Pro
   // Every network call has this shape, so ask once, before the run.
   const Conditioning conditioning{at::zeros({shape_[0]}), options_.classes};
   for (const auto& network : networks_) network->network->check(inputs[0], conditioning);
+  for (const Instruction& instruction : program_.instructions) {
+    if (instruction.opcode != Opcode::evaluate || instruction.operands[3] != 0) continue;
+    const Network& network = *networks_[static_cast<std::size_t>(instruction.operands[2])]->network;
+    DPM_CHECK(network.null_class() >= 0 || !options_.classes.defined(), "DPM_INVALID_ARGUMENT",
+              "The program asks the network without a class, as guidance does, but the network has no null class. Train it with `nullClass`, or sample without guidance.");
+  }
 }
 
 at::Tensor& Execution::target(int index) {
@@ -64,8 +70,10 @@ const at::Tensor& Execution::source(int index) const {
 }
 
 Execution::Progress Execution::advance(std::int64_t emits, const std::function<void(const Progress&)>& on_emit, const Cancellation* cancellation) {
+  DPM_CHECK(!broken_, "DPM_INVALID_ARGUMENT", "This run was cancelled or failed and cannot go on. Start another.");
   const at::NoGradGuard no_grad;
   const PrecisionScope scope(options_.precision, device_);
+  broken_ = true;
   while (next_ < program_.instructions.size() && emits > 0) {
     if (cancellation) cancellation->throw_if_requested();
     const Instruction& instruction = program_.instructions[next_];
@@ -82,6 +90,7 @@ Execution::Progress Execution::advance(std::int64_t emits, const std::function<v
     }
     ++next_;
   }
+  broken_ = false;
   progress_.done = next_ == program_.instructions.size();
   return progress_;
 }

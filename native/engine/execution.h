@@ -55,6 +55,7 @@ class Execution {
   std::vector<std::int64_t> shape_;
   at::Device device_;
   std::size_t next_ = 0;
+  bool broken_ = false;  // an instruction was left half done
   int emitted_x_ = -1, emitted_clean_ = -1;
   Progress progress_;
 };

@@ -75,8 +75,18 @@ void check(const Instruction& instruction, int registers, int networks) {
   for (const double operand : instruction.operands) {
     DPM_CHECK(std::isfinite(operand), "DPM_INVALID_ARGUMENT", "An instruction has an operand that is not finite.");
   }
+  const auto whole = [&](std::size_t slot, double limit) {
+    const double value = instruction.operands[slot];
+    return value >= 0 && value < limit && value == std::floor(value);
+  };
+  if (instruction.opcode == Opcode::noise) {
+    DPM_CHECK(whole(1, 0x1p32) && whole(2, 0x1p32), "DPM_INVALID_ARGUMENT", "A noise instruction takes a step and a purpose below 2^32.");
+  }
+  if (instruction.opcode == Opcode::emit) {
+    DPM_CHECK(whole(2, 0x1p31), "DPM_INVALID_ARGUMENT", "An emit instruction takes a step below 2^31.");
+  }
   if (instruction.opcode == Opcode::evaluate) {
-    DPM_CHECK(instruction.operands[2] >= 0 && instruction.operands[2] < networks, "DPM_INVALID_ARGUMENT",
+    DPM_CHECK(whole(2, networks), "DPM_INVALID_ARGUMENT",
               "The program evaluates network " + std::to_string(instruction.operands[2]) + " but was given " + std::to_string(networks) + ".");
   }
 }
@@ -88,7 +98,7 @@ Program decode_program(const std::vector<double>& numbers, int networks) {
   Reader reader(numbers);
   DPM_CHECK(reader.next() == 1, "DPM_INVALID_ARGUMENT", "The program has a version that this build does not know.");
   Program program;
-  program.registers = reader.whole(limit, "count of registers");
+  program.registers = reader.whole(1 << 20, "count of registers");
   program.output = reader.whole(program.registers, "register");
   const int inputs = reader.whole(limit, "count of inputs");
   for (int i = 0; i < inputs; ++i) program.inputs.push_back(reader.whole(program.registers, "register"));

@@ -17,16 +17,25 @@ class Settings {
 
   void set(const std::string& name, Value value) { values_[name] = std::move(value); }
   double number(const std::string& name) const { return get<double>(name, "a number"); }
-  std::int64_t integer(const std::string& name) const { return static_cast<std::int64_t>(number(name)); }
+  std::int64_t integer(const std::string& name) const { return whole(number(name), name); }
   const std::string& text(const std::string& name) const { return get<std::string>(name, "a string"); }
   bool flag(const std::string& name) const { return get<bool>(name, "a boolean"); }
   const Settings& nested(const std::string& name) const { return *get<std::shared_ptr<const Settings>>(name, "settings"); }
   std::vector<std::int64_t> integers(const std::string& name) const {
     const auto& list = get<std::vector<double>>(name, "a list of numbers");
-    return {list.begin(), list.end()};
+    std::vector<std::int64_t> result;
+    for (const double number : list) result.push_back(whole(number, name));
+    return result;
   }
 
  private:
+  // Sizes and counts: the bound keeps their products within 63 bits.
+  static std::int64_t whole(double number, const std::string& name) {
+    DPM_CHECK(number >= 0 && number <= 1e6 && number == static_cast<double>(static_cast<std::int64_t>(number)), "DPM_INVALID_OPTION",
+              "Expected a whole number from 0 to 1000000 for the native setting `" + name + "` but received " + std::to_string(number) + ".");
+    return static_cast<std::int64_t>(number);
+  }
+
   template <typename T>
   const T& get(const std::string& name, const char* what) const {
     const auto found = values_.find(name);

@@ -48,7 +48,26 @@ UnetSettings::UnetSettings(const Settings& s)
       skip_scale(s.number("skipScale")),
       group_epsilon(s.number("groupEpsilon")),
       dropout(s.number("dropout")),
-      start(initialization_of(s)) {}
+      start(initialization_of(s)) {
+  // TypeScript has said this in its own words; here it keeps a mistake there from dividing by zero.
+  const auto positive = [](std::int64_t value, const char* name) {
+    DPM_CHECK(value >= 1, "DPM_INVALID_OPTION", "Expected at least 1 for the native setting `" + std::string(name) + "`.");
+  };
+  positive(channels, "channels");
+  positive(blocks, "blocks");
+  positive(heads, "heads");
+  positive(groups, "groups");
+  positive(minimum_group_channels, "minimumGroupChannels");
+  positive(input_channels, "inputChannels");
+  positive(output_channels, "outputChannels");
+  positive(height, "height");
+  positive(width, "width");
+  positive(static_cast<std::int64_t>(multipliers.size()), "multipliers");
+  for (const std::int64_t multiplier : multipliers) {
+    positive(multiplier, "multipliers");
+    positive(attention(multiplier * channels).heads, "headChannels");
+  }
+}
 
 std::int64_t UnetSettings::groups_of(std::int64_t width) const {
   return std::max<std::int64_t>(1, std::min(groups, width / minimum_group_channels));
@@ -170,6 +189,7 @@ void Unet::check(const at::Tensor& x, const Conditioning& conditioning) const {
   const bool fits = x.dim() == 4 && x.size(1) == settings_.input_channels && x.size(2) == settings_.height && x.size(3) == settings_.width;
   DPM_CHECK(fits, "DPM_INVALID_ARGUMENT",
             "Expected shape N×" + text({settings_.input_channels, settings_.height, settings_.width}) + " for `x` but received " + text(x.sizes()) + ".");
+  DPM_CHECK(x.size(0) >= 1, "DPM_INVALID_ARGUMENT", "Expected at least one image for `x` but received none.");
   DPM_CHECK(conditioning.labels.dim() == 1 && conditioning.labels.size(0) == x.size(0), "DPM_INVALID_ARGUMENT",
             "Expected " + std::to_string(x.size(0)) + " time labels, one per image, but received " + std::to_string(conditioning.labels.numel()) + ".");
   if (!class_table_) {
@@ -181,6 +201,15 @@ void Unet::check(const at::Tensor& x, const Conditioning& conditioning) const {
   if (!conditioning.classes.defined()) return;
   DPM_CHECK(conditioning.classes.numel() == x.size(0), "DPM_INVALID_ARGUMENT",
             "Expected " + std::to_string(x.size(0)) + " classes, one per image, but received " + std::to_string(conditioning.classes.numel()) + ".");
+  // The table is read without a bounds check.
+  const std::int64_t last = settings_.classes - (settings_.null_class ? 0 : 1);
+  const at::Tensor indices = conditioning.classes.to(at::kCPU);
+  const std::int64_t* values = indices.const_data_ptr<std::int64_t>();
+  for (std::int64_t n = 0; n < indices.numel(); ++n) {
+    DPM_CHECK(values[n] >= 0 && values[n] <= last, "DPM_INVALID_ARGUMENT",
+              "Expected a whole number from 0 to " + std::to_string(last) + " for `classes[" + std::to_string(n) + "]` but received " + std::to_string(values[n]) + "." +
+                  (settings_.null_class ? " " + std::to_string(last) + " is the null class." : ""));
+  }
 }
 
 at::Tensor Unet::condition(const Pass& pass, const Conditioning& conditioning) const {

@@ -1,6 +1,11 @@
 // The kernels we own, as plain data: one argument block per kernel, read by the CPU launcher in this folder and by the
 // CUDA launcher in ../cuda. Element bodies that both compile are in *_body.h. Images are N×C×S with S = height × width,
 // and lie channels-last in memory: element (n, c, s) at (n * S + s) * C + c, unless a field says otherwise.
+//
+// Host or device: `rows`, `examples`, `epochs` and `losses` are always host arrays, for they come from JavaScript and go
+// back to it; the CUDA launchers copy them, and may be called with arrays that go as soon as the call returns. Every other
+// pointer is memory of the device that the launcher is for. A CUDA launcher returns when its work is queued, except
+// `loss`, which waits, because `losses` must be there when it returns.
 #pragma once
 #include <cstdint>
 
@@ -48,7 +53,7 @@ struct CombineArguments {
 
 enum class LossKind : int { l2, l1, huber };
 
-// Per-example mean loss, and the gradient of sum_n weight_n * loss_n / total by the output.
+// Per-example mean loss (`losses`, on the host), and the gradient of sum_n weight_n * loss_n / total by the output.
 struct LossArguments {
   const float* output;
   const float* target;
@@ -79,7 +84,7 @@ struct OptimizerArguments {
   float shrink;             // factor on the values (AdamW): 1 - learning rate * weight decay
 };
 
-// values *= kept ? 1 / (1 - probability) : 0, in memory order within each example.
+// out = in * (kept ? 1 / (1 - probability) : 0), in memory order within each example.
 struct DropoutArguments {
   const float* in;
   float* out;

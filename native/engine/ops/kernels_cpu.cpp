@@ -5,7 +5,10 @@
 #include <cmath>
 #include <vector>
 
+#include "ops/dropout_body.h"
+#include "ops/loss_body.h"
 #include "ops/noise_body.h"
+#include "ops/optimizer_body.h"
 
 #define DPM_PER_INSTRUCTION_SET __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 
@@ -56,40 +59,25 @@ DPM_PER_INSTRUCTION_SET void optimizer_range(const OptimizerArguments& a, std::i
   float* __restrict gradients = a.gradients;
   float* __restrict first = a.first;
   float* __restrict second = a.second;
-  const float rest1 = 1.0f - a.beta1, rest2 = 1.0f - a.beta2;
-  for (std::int64_t i = begin; i < end; ++i) {
-    const float gradient = gradients[i] * a.gradient_scale + a.decay * values[i];
-    gradients[i] = 0.0f;
-    first[i] = a.beta1 * first[i] + rest1 * gradient;
-    second[i] = a.beta2 * second[i] + rest2 * gradient * gradient;
-    const float denominator = __builtin_sqrtf(second[i]) * a.second_correction + a.epsilon;
-    values[i] = values[i] * a.shrink - a.step_size * first[i] / denominator;
-  }
+  for (std::int64_t i = begin; i < end; ++i) optimizer_element(a, values[i], gradients[i], first[i], second[i]);
   for (int k = 0; k < a.averages_count; ++k) {
     float* __restrict average = a.averages[k];
     const float rest = 1.0f - a.keep[k];
-    for (std::int64_t i = begin; i < end; ++i) average[i] += rest * (values[i] - average[i]);
+    for (std::int64_t i = begin; i < end; ++i) average_element(rest, values[i], average[i]);
   }
 }
 
 DPM_PER_INSTRUCTION_SET void dropout_range(const DropoutArguments& a, std::int64_t n, std::int64_t begin, std::int64_t end) {
   const std::uint32_t example = counter_of(a.examples[n]);
   const std::uint32_t epoch = counter_of(a.epochs[n]);
-  const std::uint32_t tag = static_cast<std::uint32_t>(Purpose::dropout) | (a.site << 8);
-  const float factor = 1.0f / (1.0f - a.probability);
+  const float factor = dropout_factor(a);
   const float* in = a.in + n * a.size;
   float* out = a.out + n * a.size;
   constexpr std::int64_t tile = 256;
   float kept[4 * tile];
   for (std::int64_t start = begin; start < end; start += tile) {
     const std::int64_t blocks = std::min(tile, end - start);
-    for (std::int64_t b = 0; b < blocks; ++b) {
-      const Words words = philox(static_cast<std::uint32_t>(start + b), example, epoch, tag, a.key);
-      kept[4 * b + 0] = uniform_of(words.w0) < a.probability ? 0.0f : factor;
-      kept[4 * b + 1] = uniform_of(words.w1) < a.probability ? 0.0f : factor;
-      kept[4 * b + 2] = uniform_of(words.w2) < a.probability ? 0.0f : factor;
-      kept[4 * b + 3] = uniform_of(words.w3) < a.probability ? 0.0f : factor;
-    }
+    for (std::int64_t b = 0; b < blocks; ++b) dropout_block(a, example, epoch, start + b, factor, kept + 4 * b);
     const std::int64_t from = start * 4;
     const std::int64_t length = std::min(blocks * 4, a.size - from);
     for (std::int64_t i = 0; i < length; ++i) out[from + i] = in[from + i] * kept[i];
@@ -124,28 +112,15 @@ void loss(const LossArguments& a) {
       const float* output = a.output + n * a.size;
       const float* target = a.target + n * a.size;
       float* gradient = a.gradient + n * a.size;
-      const auto factor = static_cast<float>(a.rows[n].weight / (a.total * static_cast<double>(a.size)));
+      const float factor = loss_factor(a, n);
       double sum = 0;
       for (std::int64_t i = 0; i < a.size; ++i) {
-        const float difference = output[i] - target[i];
-        const float magnitude = std::fabs(difference);
-        switch (a.kind) {
-          case LossKind::l2:
-            sum += double{difference} * double{difference};
-            gradient[i] = 2.0f * factor * difference;
-            break;
-          case LossKind::l1:
-            sum += magnitude;
-            gradient[i] = difference > 0 ? factor : difference < 0 ? -factor : 0.0f;
-            break;
-          case LossKind::huber:  // smooth L1 with the bend at 1
-            sum += magnitude < 1.0f ? 0.5 * double{difference} * double{difference} : double{magnitude} - 0.5;
-            gradient[i] = factor * std::clamp(difference, -1.0f, 1.0f);
-            break;
-        }
+        const LossElement element = loss_element(a.kind, factor, output[i] - target[i]);
+        sum += element.loss;
+        gradient[i] = element.gradient;
       }
       a.losses[n] = sum / static_cast<double>(a.size);
-      // Clamping would hide it.
+      // The bounded gradients of l1 and huber would hide it.
       if (!std::isfinite(a.losses[n]) && a.size > 0) gradient[0] = static_cast<float>(a.losses[n]);
     }
   });

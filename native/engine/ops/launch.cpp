@@ -1,19 +1,33 @@
 #include "ops/launch.h"
 
 #include <ATen/ops/empty.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include "cuda/open_cuda_kernels.h"
 #include "error.h"
 
 namespace dpm {
 namespace {
 
-// libtorch's current stream of the device; its default stream has id 0, which is CUDA's null stream.
-void* current_stream(const at::Device& device) {
-  const c10::impl::VirtualGuardImpl guard(device.type());
-  const c10::Stream stream = guard.getStream(device);
-  DPM_CHECK(stream.id() == 0, "DPM_INTERNAL", "The kernels run on the default CUDA stream only.");
-  return nullptr;
+// CUDA launches on the current device, and every device has a stream of its own. The autograd engine runs backward passes
+// on other threads than ours, so nothing may be assumed of either.
+class OnDevice {
+ public:
+  explicit OnDevice(const at::Device& device) : guard_(device) {
+    const c10::impl::VirtualGuardImpl implementation(device.type());
+    stream_ = implementation.getStreamNativeHandle(implementation.getStream(device));
+  }
+  void* stream() const { return stream_; }
+
+ private:
+  c10::DeviceGuard guard_;
+  void* stream_;
+};
+
+void check(const CudaKernels& kernels, int error) {
+  constexpr int out_of_memory = 2;  // cudaErrorMemoryAllocation
+  DPM_CHECK(error == 0, error == out_of_memory ? "DPM_OUT_OF_MEMORY" : "DPM_NATIVE", std::string("CUDA: ") + kernels.describe(error));
 }
 
 template <typename Arguments>
@@ -21,8 +35,8 @@ void launch(const at::Device& device, const Arguments& arguments, void (*on_cpu)
             int (*CudaKernels::*on_cuda)(const Arguments*, void*)) {
   if (device.is_cpu()) return on_cpu(arguments);
   const CudaKernels& kernels = cuda_kernels();
-  const int error = (kernels.*on_cuda)(&arguments, current_stream(device));
-  DPM_CHECK(error == 0, "DPM_NATIVE", std::string("CUDA: ") + kernels.describe(error));
+  const OnDevice on_device(device);
+  check(kernels, (kernels.*on_cuda)(&arguments, on_device.stream()));
 }
 
 }  // namespace
@@ -42,8 +56,8 @@ double launch_squared_norm(const at::Tensor& flat) {
   if (flat.is_cpu()) return cpu::squared_norm(flat.const_data_ptr<float>(), flat.numel());
   const CudaKernels& kernels = cuda_kernels();
   const at::Tensor result = at::empty({1}, flat.options().dtype(at::kDouble));
-  const int error = kernels.squared_norm(flat.const_data_ptr<float>(), flat.numel(), result.data_ptr<double>(), current_stream(flat.device()));
-  DPM_CHECK(error == 0, "DPM_NATIVE", std::string("CUDA: ") + kernels.describe(error));
+  const OnDevice on_device(flat.device());
+  check(kernels, kernels.squared_norm(flat.const_data_ptr<float>(), flat.numel(), result.mutable_data_ptr<double>(), on_device.stream()));
   return result.item<double>();
 }
 

@@ -6,24 +6,8 @@
 
 namespace dpm {
 
-// What libdpm_cuda.so offers; pointers in the argument blocks are device pointers, except `examples`, `epochs` and `rows`,
-// which the launchers copy. Each returns a CUDA error code, 0 for none.
-struct CudaKernels {
-  int (*normals)(const NormalArguments*, void* stream);
-  int (*noise_step)(const NoiseStepArguments*, void* stream);
-  int (*combine)(const CombineArguments*, void* stream);
-  int (*loss)(const LossArguments*, void* stream);
-  int (*squared_norm)(const float* values, std::int64_t size, double* result_on_device, void* stream);
-  int (*optimizer)(const OptimizerArguments*, void* stream);
-  int (*dropout)(const DropoutArguments*, void* stream);
-  const char* (*describe)(int error);
-};
-
-// Called once when the library has been opened.
-void install_cuda_kernels(const CudaKernels* kernels);
-const CudaKernels& cuda_kernels();
-
-// Each: CPU launcher or CUDA launcher on the current stream of the device.
+// Each: CPU launcher, or CUDA launcher on libtorch's current stream of the device. Throws DPM_DEVICE_UNAVAILABLE where the
+// CUDA kernels are not installed, DPM_OUT_OF_MEMORY and DPM_NATIVE for what CUDA reports.
 void launch_normals(const at::Device& device, const NormalArguments& arguments);
 void launch_noise_step(const at::Device& device, const NoiseStepArguments& arguments);
 void launch_combine(const at::Device& device, const CombineArguments& arguments);

@@ -3,7 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
@@ -53,24 +53,34 @@ Training::Training(std::shared_ptr<WeightedNetwork> network, const Settings& set
 }
 
 StepReport Training::step(const Batch& batch, const Cancellation* cancellation) {
+  // Before anything is accumulated, so that a mistake leaves earlier micro-batches alone.
+  DPM_CHECK(!batch.updates || batch.averaging_decays.size() == averages_.size(), "DPM_INVALID_ARGUMENT",
+            "Expected " + std::to_string(averages_.size()) + " averaging decays, one per averaged copy, but received " +
+                std::to_string(batch.averaging_decays.size()) + ".");
   StepReport report;
+  report.gradient_norm = std::numeric_limits<double>::quiet_NaN();
   try {
     accumulate(batch, report, cancellation);
   } catch (...) {
     gradients_.zero_();
+    spoiled_ = false;
     throw;
   }
-  if (!report.finite) {
+  // A batch with one micro-batch that is not finite updates nothing, whichever one it was.
+  spoiled_ = spoiled_ || !report.finite;
+  if (spoiled_) {
     gradients_.zero_();
-    report.gradient_norm = std::numeric_limits<double>::quiet_NaN();
-    return report;
-  }
-  if (batch.updates) {
+    report.finite = false;
+  } else if (batch.updates) {
     update(batch, report);
-  } else {
-    report.gradient_norm = std::numeric_limits<double>::quiet_NaN();
   }
+  if (batch.updates) spoiled_ = false;
   return report;
+}
+
+void Training::drop_gradient() {
+  gradients_.zero_();
+  accumulating_ = false;
 }
 
 void Training::accumulate(const Batch& batch, StepReport& report, const Cancellation* cancellation) {
@@ -88,8 +98,11 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
   launch_noise_step(device, {images.const_data_ptr(), images.scalar_type() == at::kByte, x.mutable_data_ptr<float>(), target.mutable_data_ptr<float>(),
                              batch.rows.data(), batch.examples.data(), batch.epochs.data(), count, channels, spatial, key_of(batch.seed)});
 
-  Conditioning conditioning{labels_of(batch, device), batch.classes.defined() ? batch.classes.to(device) : at::Tensor()};
+  Conditioning conditioning{labels_of(batch, device), batch.classes};
   network_->network->check(x, conditioning);
+  const std::int64_t null_class = network_->network->null_class();
+  if (!conditioning.classes.defined() && null_class >= 0) conditioning.classes = at::full({count}, null_class, at::kLong);
+  if (conditioning.classes.defined()) conditioning.classes = conditioning.classes.to(device);
   const DropoutKeys keys{key_of(batch.seed), batch.examples.data(), batch.epochs.data()};
   Pass pass{leaves_, &keys, cancellation};
   at::Tensor output;
@@ -115,7 +128,7 @@ void Training::update(const Batch& batch, StepReport& report) {
   report.gradient_norm = std::sqrt(launch_squared_norm(gradients_));
   if (!std::isfinite(report.gradient_norm)) {
     report.finite = false;
-    gradients_.zero_();
+    drop_gradient();
     return;
   }
   OptimizerArguments a{};
@@ -123,7 +136,6 @@ void Training::update(const Batch& batch, StepReport& report) {
   a.gradients = gradients_.mutable_data_ptr<float>();
   a.first = first_.mutable_data_ptr<float>();
   a.second = second_.mutable_data_ptr<float>();
-  DPM_CHECK(batch.averaging_decays.size() == averages_.size(), "DPM_INVALID_ARGUMENT", "Expected one averaging decay per averaged copy.");
   a.averages_count = static_cast<int>(averages_.size());
   for (std::size_t i = 0; i < averages_.size(); ++i) {
     a.averages[i] = averages_[i].mutable_data_ptr<float>();
@@ -140,6 +152,9 @@ void Training::update(const Batch& batch, StepReport& report) {
   a.decay = decoupled_ ? 0.0f : static_cast<float>(weight_decay_);
   a.shrink = decoupled_ ? static_cast<float>(1 - batch.learning_rate * weight_decay_) : 1.0f;
   launch_optimizer(device, a);
+  // The kernel writes behind libtorch's back: a pass recorded before this update must refuse to go backward through it.
+  network_->flat.unsafeGetTensorImpl()->bump_version();
+  for (const at::Tensor& average : averages_) average.unsafeGetTensorImpl()->bump_version();
 }
 
 std::shared_ptr<WeightedNetwork> Training::averaged(std::size_t index) const {

@@ -22,6 +22,7 @@ struct Batch {
   double seed;
   double total;  // size of the whole batch, of which this may be a part
   LossKind loss;
+  bool first;  // begins a batch: a gradient that a cancelled one left is dropped
   bool updates;
   double learning_rate;
   double step;  // 1-based count of updates
@@ -55,14 +56,17 @@ class Training {
   const at::Tensor& state(const std::string& name, std::string& parameter) const;
   void accumulate(const Batch& batch, StepReport& report, const Cancellation* cancellation);
   void update(const Batch& batch, StepReport& report);
+  void drop_gradient();
 
   std::shared_ptr<WeightedNetwork> network_;
   std::vector<at::Tensor> leaves_;  // the parameters as autograd sees them, their gradients views of gradients_
   at::Tensor gradients_, first_, second_;
   std::vector<at::Tensor> averages_;
+  bool accumulating_ = false;  // gradients_ holds part of a batch
   bool decoupled_;
   double beta1_, beta2_, epsilon_, weight_decay_, clip_norm_;
   Precision precision_;
+  bool spoiled_ = false;  // a micro-batch of the batch being accumulated was not finite
 };
 
 }  // namespace dpm

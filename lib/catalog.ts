@@ -1,0 +1,12 @@
+/** THE list: everything that has a name. A new schedule, sampler, data set or network is one file and one line in its map. */
+import { datasets } from './datasets/list.js'
+import { predictions } from './diffusion/predictions/list.js'
+import { schedules } from './diffusion/schedules/list.js'
+import { timeLabels } from './diffusion/time-label.js'
+import { timeSamplers } from './diffusion/times/list.js'
+import { weightings } from './diffusion/weightings/list.js'
+import { networks } from './networks/list.js'
+import { samplers } from './sampling/samplers.js'
+import { spacings } from './sampling/spacings/list.js'
+
+export const catalog = { datasets, networks, predictions, samplers, schedules, spacings, timeLabels, timeSamplers, weightings } as const

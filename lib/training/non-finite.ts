@@ -1,0 +1,51 @@
+/** When a loss or gradient is no longer a number: the batch that did it is kept, so that it can be looked at. */
+import { join } from 'node:path'
+import { writeSafetensors } from '../checkpoints/safetensors.js'
+import type { Batch } from '../datasets/batches.js'
+import type { ImageShape } from '../datasets/data-set.js'
+import { DpmError } from '../errors.js'
+import type { RunFolder } from './run-folder.js'
+
+export interface NonFiniteCase {
+  readonly folder: RunFolder | undefined
+  readonly step: number
+  readonly batch: Batch
+  /** Loss of each example. */
+  readonly losses: readonly number[]
+  /** Diffusion time of each example. */
+  readonly times: readonly number[]
+  readonly image: ImageShape
+}
+
+/** Writes `non-finite-step-00001234.safetensors` (images, indices, epochs, times, losses). @returns the error to throw. */
+export async function writeNonFiniteBatch({ folder, step, batch, losses, times, image }: NonFiniteCase): Promise<DpmError> {
+  const bad = losses.flatMap((loss, i) => (Number.isFinite(loss) ? [] : [i]))
+  const path = folder && join(folder.path, `non-finite-step-${String(step).padStart(8, '0')}.safetensors`)
+  const count = batch.indices.length
+  const vector = (name: string, values: ArrayLike<number>) => ({
+    name,
+    dtype: 'F64' as const,
+    shape: [values.length],
+    read: async () => new Uint8Array(Float64Array.from(values).buffer),
+  })
+  if (path) {
+    await writeSafetensors(
+      path,
+      [
+        { name: 'images', dtype: 'U8', shape: [count, image.channels, image.height, image.width], read: async () => batch.images },
+        vector('indices', batch.indices),
+        vector('epochs', batch.epochs),
+        vector('times', times),
+        vector('losses', losses),
+      ],
+      { format: 'dpm-torch non-finite batch', step: String(step) },
+    )
+  }
+  const culprits = bad.length > 0 ? ` Examples ${bad.slice(0, 8).map((i) => batch.indices[i]).join(', ')} at times ${bad.slice(0, 8).map((i) => times[i]).join(', ')} did it.` : ''
+  return new DpmError(
+    'DPM_NON_FINITE',
+    `The ${bad.length > 0 ? 'loss' : 'gradient'} of step ${step} is not finite; the weights are those of step ${step - 1}.${culprits}` +
+      `${path ? ` The batch is in ${path}.` : ''} Lower the learning rate, use precision bfloat16 or float32, or clip the gradient; --resume goes on from the last checkpoint.`,
+    { details: { step, path, examples: bad.map((i) => batch.indices[i]), times: bad.map((i) => times[i]) } },
+  )
+}

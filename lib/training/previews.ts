@@ -1,0 +1,69 @@
+/** Pictures of a run: sample grids while it trains, and at the end how images come out of noise. Classes have a row each. */
+import { join } from 'node:path'
+import { toImages } from '../generation/diffusion.js'
+import { type GenerateOptions, type Source, startGeneration } from '../generation/generate.js'
+import { writeAnimation } from '../images/animation.js'
+import type { ImageGrid } from '../images/grid.js'
+import type { SpacingName } from '../sampling/spacings/list.js'
+import type { RunFolder } from './run-folder.js'
+import type { RunJournal } from './run-journal.js'
+import type { RunSettings } from './run-options.js'
+
+type PreviewSettings = RunSettings['previews']
+
+export interface PreviewPlace {
+  readonly folder: RunFolder
+  readonly journal: RunJournal | undefined
+  readonly step: number
+  readonly signal?: AbortSignal | undefined
+}
+
+const animationFrames = 40
+
+/** Draws `samples/step-00001000.png`, and shows it in TensorBoard. @returns its path. */
+export async function drawPreview(source: Source, settings: PreviewSettings, place: PreviewPlace): Promise<string> {
+  using generation = await startGeneration(source, previewOptions(source, settings, place.signal))
+  await generation.run.advance(Number.POSITIVE_INFINITY, { signal: place.signal })
+  const grid = (await toImages(await generation.run.read('output'), source.image)).grid({ columns: settings.columns })
+  const path = join(place.folder.samples, `step-${String(place.step).padStart(8, '0')}.png`)
+  await grid.toFile(path)
+  await place.journal?.picture('samples', grid, place.step)
+  return path
+}
+
+/** Draws `samples/denoising.gif`: the same images, from noise to the end. @returns its path. */
+export async function drawAnimation(source: Source, settings: PreviewSettings, place: PreviewPlace): Promise<string> {
+  const { signal } = place
+  using generation = await startGeneration(source, { ...previewOptions(source, settings, signal), steps: animationSteps(source, settings) })
+  const every = Math.max(1, Math.ceil(generation.program.steps / animationFrames))
+  const frames: ImageGrid[] = []
+  for (;;) {
+    const { done, step } = await generation.run.advance(every, { signal })
+    const which = done || step >= generation.program.steps ? 'output' : 'x'
+    frames.push((await toImages(await generation.run.read(which), source.image)).grid({ columns: settings.columns }))
+    if (which === 'output') break
+  }
+  const path = join(place.folder.samples, 'denoising.gif')
+  await writeAnimation(path, frames, signal ? { signal } : {})
+  return path
+}
+
+function animationSteps(source: Source, settings: PreviewSettings): number {
+  return Math.min(source.process.schedule.steps, Math.max(settings.steps, animationFrames))
+}
+
+/** Rows of one class each where there are classes, as many as asked; the same noise at every step of the run. */
+function previewOptions(source: Source, settings: PreviewSettings, signal: AbortSignal | undefined): GenerateOptions {
+  const { columns, sampler, spacing } = settings
+  const rows = source.classes.length > 0 ? Math.min(settings.rows, source.classes.length) : settings.rows
+  const classes = Array.from({ length: rows * columns }, (_, index) => Math.floor(index / columns))
+  return {
+    count: rows * columns,
+    sampler,
+    steps: Math.min(settings.steps, source.process.schedule.steps),
+    spacing: spacing as SpacingName,
+    seed: 0,
+    signal,
+    ...(source.classes.length > 0 ? { classes, guidance: settings.guidance } : {}),
+  }
+}

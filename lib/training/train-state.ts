@@ -1,0 +1,88 @@
+/** The native side of a training run: network, optimizer and averaged copies, and their way into and out of checkpoints. */
+import type { Checkpoint, CheckpointTensor } from '../checkpoints/checkpoint.js'
+import type { NativeBatch, NativeStepReport, NetworkHandle, TrainingHandle } from '../native/binding.js'
+import { call, callSync } from '../native/call.js'
+import { Network } from '../networks/network.js'
+import { readTensor, readWeights } from '../generation/diffusion.js'
+import { Tensor } from '../tensor/tensor.js'
+import { nativeOptimizer } from './optimizer.js'
+import type { RunSettings } from './run-options.js'
+
+export class TrainState implements Disposable {
+  readonly network: Network
+  readonly #training: TrainingHandle
+  /** What is drawn from: the first averaged copy, or the network itself where there is none. */
+  readonly averaged: NetworkHandle
+  readonly #ownsAveraged: boolean
+
+  private constructor(network: Network, training: TrainingHandle, averages: number) {
+    this.network = network
+    this.#training = training
+    this.#ownsAveraged = averages > 0
+    this.averaged = averages > 0 ? callSync((binding) => binding.trainingAveraged(training, 0)) : network.handle
+  }
+
+  /** Takes over the network. */
+  static async create(network: Network, settings: RunSettings): Promise<TrainState> {
+    const { optimizer, clipNorm, averaging } = settings.training
+    const training = await call(undefined, (binding) =>
+      binding.trainingCreate(network.handle, {
+        ...nativeOptimizer(optimizer),
+        clipNorm,
+        averages: averaging.length,
+        precision: settings.precision,
+      }),
+    )
+    return new TrainState(network, training, averaging.length)
+  }
+
+  async step(batch: NativeBatch, signal?: AbortSignal): Promise<NativeStepReport> {
+    return call(signal, (binding, cancellation) => binding.trainingStep(this.#training, batch, cancellation))
+  }
+
+  /** Every tensor of the run, read when it is written. */
+  tensors(): CheckpointTensor[] {
+    const state = callSync((binding) => binding.trainingTensors(this.#training))
+    return [
+      ...this.network.parameters.map(({ name, shape }) => float32(`network.${name}`, shape, () => this.network.read(name))),
+      ...state.map(({ name, shape }) => float32(name, shape, () => this.#read(name))),
+    ]
+  }
+
+  async #read(name: string): Promise<Tensor<'float32'>> {
+    return Tensor.own(await call(undefined, (binding) => binding.trainingRead(this.#training, name)))
+  }
+
+  /** Takes all tensors from a checkpoint. @throws DpmError DPM_FILE_INVALID naming what is missing or misshapen. */
+  async restore(checkpoint: Checkpoint): Promise<void> {
+    await readWeights(checkpoint, this.network, 'network')
+    for (const { name, shape } of callSync((binding) => binding.trainingTensors(this.#training))) {
+      using tensor = await readTensor(checkpoint, name, shape)
+      await call(undefined, (binding) => binding.trainingWrite(this.#training, name, tensor.handle))
+    }
+  }
+
+  dispose(): void {
+    callSync((binding) => {
+      if (this.#ownsAveraged) binding.dispose(this.averaged)
+      binding.dispose(this.#training)
+    })
+    this.network.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
+function float32(name: string, shape: readonly number[], load: () => Promise<Tensor<'float32'>>): CheckpointTensor {
+  return {
+    name,
+    shape,
+    dtype: 'float32',
+    read: async () => {
+      using tensor = await load()
+      return new Uint8Array((await tensor.data()).buffer)
+    },
+  }
+}

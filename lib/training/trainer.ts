@@ -1,0 +1,479 @@
+/**
+ * Training, from options to a run folder. `steps()` is the loop; `train()` is a few lines over it.
+ *
+ * Two updates are in flight: while one computes, the next batch is decoded and the one after is queued. Before anything
+ * that must see one exact step (a checkpoint, a preview), the queue is drained.
+ */
+import { resolve } from 'node:path'
+import { findLatest, writeCheckpoint } from '../checkpoints/checkpoint-folder.js'
+import { Checkpoint } from '../checkpoints/checkpoint.js'
+import type { JsonObject } from '../checkpoints/migrations.js'
+import { type Batch, createBatches } from '../datasets/batches.js'
+import type { DataSet, OpenProgress } from '../datasets/data-set.js'
+import { openDataSet } from '../datasets/list.js'
+import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
+import { conditionDropped } from '../diffusion/guidance/classifier-free.js'
+import { DpmError, throwIfAborted } from '../errors.js'
+import type { Source } from '../generation/generate.js'
+import { type NativeStepReport, rowFields } from '../native/binding.js'
+import { call } from '../native/call.js'
+import { resolveDevice } from '../native/device.js'
+import { Network } from '../networks/network.js'
+import { Tensor } from '../tensor/tensor.js'
+import { type Averaging, createAveraging } from './averaging.js'
+import { type Budget, createBudget } from './budget.js'
+import { createLearningRate, type LearningRate } from './learning-rate.js'
+import { writeNonFiniteBatch } from './non-finite.js'
+import { drawAnimation, drawPreview } from './previews.js'
+import { SpeedEstimator } from './progress.js'
+import { overlay, readRecipe } from './recipes.js'
+import { RunFolder } from './run-folder.js'
+import { RunJournal } from './run-journal.js'
+import { type RunOptions, type RunSettings, runOptions } from './run-options.js'
+import { TrainState } from './train-state.js'
+
+export interface TrainerPlace {
+  /** The run folder; without one nothing is written. */
+  readonly out?: string
+  /** Goes on with the run in `out` from its latest checkpoint; options are then laid over that run's own. */
+  readonly resume?: boolean
+  readonly signal?: AbortSignal | undefined
+  /** While the data set is opened. */
+  readonly onOpen?: OpenProgress
+  /** What was odd but could be mended; `process.emitWarning` when absent. */
+  readonly onWarning?: (message: string) => void
+}
+
+type Partially<Value> = Value extends readonly unknown[] ? Value : Value extends object ? { readonly [Key in keyof Value]?: Partially<Value[Key]> } : Value
+
+/** A recipe by name or file with changes laid over it, or complete run options; and the place. */
+export type TrainerOptions = TrainerPlace & (({ readonly recipe: string } & Partially<RunOptions>) | RunOptions | { readonly resume: true; readonly out: string } & Partially<RunOptions>)
+
+/** One finished update. */
+export interface TrainStep {
+  /** Finished updates, this one included. */
+  readonly step: number
+  /** Updates of the whole run; undefined when the budget is in minutes only. */
+  readonly totalSteps: number | undefined
+  /** Weighted mean loss of the batch. */
+  readonly loss: number
+  /** L2 norm of the gradient before clipping. */
+  readonly gradientNorm: number
+  readonly learningRate: number
+  /** Passes over the data so far, fractions included. */
+  readonly epoch: number
+  readonly epochs: number | undefined
+  /** Used share of the budget, 0 … 1. */
+  readonly fraction: number
+  readonly imagesPerSecond: number | undefined
+  readonly etaSeconds: number | undefined
+  /** Pictures and checkpoints that were written right after this update. */
+  readonly written: readonly string[]
+}
+
+interface Submitted {
+  readonly batch: Batch
+  readonly learningRate: number
+  readonly reports: Promise<NativeStepReport[]>
+}
+
+const inFlight = 2
+
+export class Trainer implements AsyncDisposable {
+  readonly settings: RunSettings
+  readonly dataSet: DataSet
+  readonly process: DiffusionProcess
+  readonly folder: RunFolder | undefined
+  /** `cpu` or `cuda:N`. */
+  readonly device: string
+  readonly #state: TrainState
+  readonly #journal: RunJournal | undefined
+  readonly #budget: Budget
+  readonly #learningRate: LearningRate
+  readonly #averagings: readonly Averaging[]
+  #step: number
+  #secondsBefore: number
+  #startedAt: number | undefined
+  #checkpointStep: number
+  #checkpointSeconds = 0
+  /** Updates that are computing or queued, oldest first. */
+  readonly #pending: Submitted[] = []
+  #running = false
+  #closed = false
+
+  private constructor(parts: {
+    settings: RunSettings
+    dataSet: DataSet
+    folder: RunFolder | undefined
+    journal: RunJournal | undefined
+    device: string
+    state: TrainState
+    budget: Budget
+    learningRate: LearningRate
+    step: number
+    seconds: number
+  }) {
+    this.settings = parts.settings
+    this.dataSet = parts.dataSet
+    this.process = createProcess(parts.settings.diffusion)
+    this.folder = parts.folder
+    this.device = parts.device
+    this.#state = parts.state
+    this.#journal = parts.journal
+    this.#budget = parts.budget
+    this.#learningRate = parts.learningRate
+    this.#averagings = parts.settings.training.averaging.map(createAveraging)
+    this.#step = parts.step
+    this.#secondsBefore = parts.seconds
+    this.#checkpointStep = parts.step
+  }
+
+  /**
+   * Opens the data, builds the network, and makes (or resumes) the run folder.
+   * @throws DpmError DPM_INVALID_OPTION, DPM_DATA_MISSING, DPM_DATA_INVALID, DPM_RUN_LOCKED, DPM_WRITE_FAILED,
+   *   DPM_DEVICE_UNAVAILABLE and what loading native code throws.
+   */
+  static async create(options: TrainerOptions): Promise<Trainer> {
+    const { out, resume = false, signal, onOpen, onWarning = (text: string) => process.emitWarning(text, 'DpmWarning'), ...rest } = options
+    if (resume && out === undefined) throw new DpmError('DPM_INVALID_OPTION', '`resume` needs `out`: the folder of the run to go on with.')
+    const open: { folder?: RunFolder; dataSet?: DataSet; state?: TrainState; network?: Network; journal?: RunJournal } = {}
+    try {
+      // Refuse a bad option before a folder is made, and a folder in use before any data is read.
+      const fresh = resume ? undefined : resolveSettings(rest)
+      if (out !== undefined && resume) open.folder = await RunFolder.resume(out)
+      const settings = fresh ?? resumedSettings(open.folder, rest)
+      const device = await resolveDevice(settings.device)
+      open.dataSet = await openDataSet(settings.data, { signal, progress: onOpen })
+      const { batch } = settings.training
+      const budget = createBudget(settings.budget, { batch, dataSetLength: open.dataSet.length })
+      const learningRate = createLearningRate(settings.training.learningRate, budget.totalSteps)
+      if (settings.threads !== null) await call(undefined, (binding) => binding.setThreads(settings.threads ?? 1))
+      const classes = settings.network.classConditional ? open.dataSet.classes.length : 0
+      open.network = await Network.build(settings.network, { image: open.dataSet, classes, seed: settings.seed, device })
+      open.state = await TrainState.create(open.network, settings)
+      throwIfAborted(signal)
+
+      let step = 0
+      let seconds = 0
+      if (resume && open.folder) {
+        const latest = await findLatest(open.folder.checkpoints, onWarning)
+        if (latest === undefined) onWarning(`${open.folder.path} has no checkpoint yet: the run begins anew.`)
+        else {
+          await using checkpoint = await Checkpoint.open(latest)
+          await open.state.restore(checkpoint)
+          step = checkpoint.step
+          seconds = Number(checkpoint.progress['seconds'] ?? 0)
+        }
+        await open.folder.writeConfig(settings as unknown as JsonObject)
+      } else if (out !== undefined) {
+        open.folder = await RunFolder.create(out, settings as unknown as JsonObject)
+      }
+      if (open.folder) open.journal = await RunJournal.open(open.folder, settings.log, resume ? step : undefined)
+      return new Trainer({
+        settings,
+        dataSet: open.dataSet,
+        folder: open.folder,
+        journal: open.journal,
+        device,
+        state: open.state,
+        budget,
+        learningRate,
+        step,
+        seconds,
+      })
+    } catch (error) {
+      await open.journal?.close().catch(() => undefined)
+      if (open.state) open.state.dispose()
+      else open.network?.dispose()
+      await open.dataSet?.close()
+      open.folder?.close()
+      throw error
+    }
+  }
+
+  /** Finished updates. */
+  get step(): number {
+    return this.#step
+  }
+
+  /** Updates of the whole run; undefined when the budget is in minutes only. */
+  get totalSteps(): number | undefined {
+    return this.#budget.totalSteps
+  }
+
+  /** Trainable numbers of the network. */
+  get size(): number {
+    return this.#state.network.size
+  }
+
+  /** The network being trained. */
+  get network(): Network {
+    return this.#state.network
+  }
+
+  /** What is drawn from while training: the first averaged copy. */
+  get source(): Source {
+    const { network, precision } = this.settings
+    return {
+      network: this.#state.averaged,
+      device: this.device,
+      precision,
+      process: this.process,
+      image: this.dataSet,
+      classes: network.classConditional ? this.dataSet.classes : [],
+      nullClass: network.nullClass,
+    }
+  }
+
+  /**
+   * Trains, one update per turn, to the end of the budget. Leaving the loop stops after the updates under way.
+   * @throws DpmError DPM_ABORTED when the signal fires (within one block of the network), DPM_NON_FINITE naming the step
+   *   and the file with its batch, and what reading data and writing files throw.
+   */
+  async *steps(options: { readonly signal?: AbortSignal | undefined } = {}): AsyncGenerator<TrainStep, void, undefined> {
+    if (this.#closed) throw new DpmError('DPM_DISPOSED', 'The trainer was used after close().')
+    if (this.#running) throw new DpmError('DPM_INVALID_ARGUMENT', 'This trainer is already running: end the other loop over steps() first.')
+    this.#running = true
+    const { signal } = options
+    const { batch, flip } = this.settings.training
+    const speed = new SpeedEstimator(batch)
+    const pending = this.#pending
+    this.#startedAt = performance.now()
+    this.#checkpointSeconds = this.#seconds()
+    const batches = createBatches(this.dataSet, { batch, seed: this.settings.seed, startStep: this.#step, flip, signal })
+    try {
+      while (!this.#done(this.#step)) {
+        // Fill the queue, but not past a step that something must see.
+        while (pending.length < inFlight && this.#maySubmit(this.#step + pending.length)) {
+          const next = await batches.next()
+          pending.push(this.#submit(next.value, signal))
+        }
+        const oldest = pending.shift()
+        if (!oldest) break
+        const reports = await oldest.reports
+        yield await this.#finish(oldest, reports, speed, signal)
+      }
+    } finally {
+      // Updates that finish after the caller left count too.
+      this.#step += await this.#stepsAhead()
+      pending.length = 0
+      await batches.return(undefined as never)
+      this.#secondsBefore = this.#seconds()
+      this.#startedAt = undefined
+      this.#running = false
+    }
+  }
+
+  /**
+   * Trains to the end of the budget, writes the last checkpoint and pictures. When cancelled, what was trained is written
+   * to a checkpoint first.
+   * @returns the paths of the last checkpoint and of the pictures made at the end.
+   */
+  async train(
+    options: { readonly signal?: AbortSignal | undefined; readonly onStep?: (step: TrainStep) => void } = {},
+  ): Promise<{ readonly step: number; readonly written: readonly string[] }> {
+    try {
+      for await (const step of this.steps(options)) options.onStep?.(step)
+    } catch (error) {
+      if (error instanceof DpmError && error.code === 'DPM_ABORTED') await this.checkpoint()
+      throw error
+    }
+    return { step: this.#step, written: await this.finish(options) }
+  }
+
+  /**
+   * Writes a checkpoint of where the network is, updates under way included, unless there is one.
+   * @returns its path; undefined without a folder.
+   * @throws DpmError DPM_WRITE_FAILED; earlier checkpoints are then still there.
+   */
+  async checkpoint(): Promise<string | undefined> {
+    const step = this.#step + (await this.#stepsAhead())
+    if (!this.folder || this.#checkpointStep === step) return undefined
+    const path = await writeCheckpoint(
+      this.folder.checkpoints,
+      {
+        settings: this.settings as unknown as JsonObject,
+        progress: { step, seconds: this.#seconds(), images: step * this.settings.training.batch },
+        classes: this.dataSet.classes,
+        image: { channels: this.dataSet.channels, height: this.dataSet.height, width: this.dataSet.width },
+        tensors: this.#state.tensors(),
+      },
+      this.settings.checkpoints.keep,
+    )
+    this.#checkpointStep = step
+    this.#checkpointSeconds = this.#seconds()
+    return path
+  }
+
+  /** What ends a run: the last checkpoint, a sample grid, and how it came out of noise. */
+  async finish(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<string[]> {
+    const written = [await this.checkpoint()]
+    if (this.folder && this.settings.previews.everySteps > 0) {
+      const place = { folder: this.folder, journal: this.#journal, step: this.#step, signal: options.signal }
+      written.push(await drawPreview(this.source, this.settings.previews, place))
+      if (this.settings.previews.animation) written.push(await drawAnimation(this.source, this.settings.previews, place))
+    }
+    return written.filter((path) => path !== undefined)
+  }
+
+  /** Frees the network, the data and the run folder. Doing it twice is harmless. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    try {
+      await this.#journal?.close()
+      await this.dataSet.close()
+    } finally {
+      this.#state.dispose()
+      this.folder?.close()
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** Waits for the updates under way. @returns how many of them were made. */
+  async #stepsAhead(): Promise<number> {
+    const settled = await Promise.allSettled(this.#pending.map(({ reports }) => reports))
+    return settled.filter((one) => one.status === 'fulfilled' && one.value.every(({ finite }) => finite)).length
+  }
+
+  #seconds(): number {
+    return this.#secondsBefore + (this.#startedAt === undefined ? 0 : (performance.now() - this.#startedAt) / 1000)
+  }
+
+  #done(step: number): boolean {
+    return this.#budget.done(step, this.#seconds())
+  }
+
+  /** Whether the update that follows `step` may be queued now: not while one before it must be seen alone. */
+  #maySubmit(step: number): boolean {
+    return step === this.#step || (!this.#done(step) && !this.#isSeen(step))
+  }
+
+  /** Whether a checkpoint or a preview is due after `step` updates. */
+  #isSeen(step: number): boolean {
+    return this.#checkpointDue(step) || this.#previewDue(step)
+  }
+
+  #checkpointDue(step: number): boolean {
+    const { everySteps, everyMinutes } = this.settings.checkpoints
+    return this.folder !== undefined && (step % everySteps === 0 || this.#seconds() - this.#checkpointSeconds >= everyMinutes * 60)
+  }
+
+  #previewDue(step: number): boolean {
+    const { everySteps } = this.settings.previews
+    return this.folder !== undefined && everySteps > 0 && step % everySteps === 0 && !this.#done(step)
+  }
+
+  #submit(batch: Batch, signal: AbortSignal | undefined): Submitted {
+    // Both count from the updates that are finished when this one begins.
+    const before = batch.step
+    const learningRate = this.#learningRate(before)
+    const reports = this.#run(batch, before, learningRate, signal)
+    // Whoever takes it from the queue hears of it; until then it must not count as unhandled.
+    reports.catch(() => undefined)
+    return { batch, learningRate, reports }
+  }
+
+  async #run(batch: Batch, before: number, learningRate: number, signal: AbortSignal | undefined): Promise<NativeStepReport[]> {
+    const { settings } = this
+    const total = settings.training.batch
+    const part = Math.min(settings.training.microBatch ?? total, total)
+    const rows = this.process.objective.rows(batch.epochs, batch.indices, settings.seed)
+    const classes = this.#classes(batch)
+    const averagingDecays = this.#averagings.map((averaging) => averaging.decayAt(before + 1, total))
+    const { channels, height, width } = this.dataSet
+    const size = channels * height * width
+    const jobs: Promise<NativeStepReport>[] = []
+    for (let begin = 0; begin < total; begin += part) {
+      const end = Math.min(begin + part, total)
+      using images = Tensor.from(batch.images.subarray(begin * size, end * size), [end - begin, channels, height, width])
+      jobs.push(
+        this.#state.step(
+          {
+            images: images.handle,
+            classes: classes?.slice(begin, end) ?? null,
+            rows: rows.slice(begin * rowFields.length, end * rowFields.length),
+            examples: batch.indices.slice(begin, end),
+            epochs: batch.epochs.slice(begin, end),
+            seed: settings.seed,
+            total,
+            loss: settings.diffusion.loss,
+            first: begin === 0,
+            update: end === total ? { learningRate, step: before + 1, averagingDecays } : null,
+          },
+          signal,
+        ),
+      )
+    }
+    return Promise.all(jobs)
+  }
+
+  /** Classes of a batch, some replaced by the null class so that the network also learns without. */
+  #classes(batch: Batch): Int32Array | null {
+    const { network, training, seed } = this.settings
+    if (!network.classConditional || !batch.classes) return null
+    if (!network.nullClass || training.conditionDropout === 0) return batch.classes
+    const nullClass = this.dataSet.classes.length
+    return batch.classes.map((one, i) =>
+      conditionDropped(seed, batch.epochs[i] ?? 0, batch.indices[i] ?? 0, training.conditionDropout) ? nullClass : one,
+    )
+  }
+
+  async #finish(submitted: Submitted, reports: readonly NativeStepReport[], speed: SpeedEstimator, signal: AbortSignal | undefined): Promise<TrainStep> {
+    const { batch, learningRate } = submitted
+    const last = reports.at(-1)
+    const loss = reports.reduce((sum, report) => sum + report.loss, 0)
+    if (!last || reports.some(({ finite }) => !finite)) {
+      throw await writeNonFiniteBatch({
+        folder: this.folder,
+        step: this.#step + 1,
+        batch,
+        losses: reports.flatMap((report) => [...report.losses]),
+        times: Array.from(batch.indices, (index, i) => this.process.objective.timeOf(this.settings.seed, batch.epochs[i] ?? 0, index)),
+        image: this.dataSet,
+      })
+    }
+    this.#step += 1
+    const seconds = this.#seconds()
+    speed.report(this.#step, seconds)
+    const values = { step: this.#step, loss, gradientNorm: last.gradientNorm, learningRate, epoch: batch.epochFraction }
+    await this.#journal?.note({ ...values, seconds, imagesPerSecond: speed.imagesPerSecond })
+    const written = await this.#afterStep(signal)
+    const { epochs, images } = this.settings.budget
+    return {
+      ...values,
+      totalSteps: this.#budget.totalSteps,
+      epochs: epochs ?? (images === undefined ? undefined : images / this.dataSet.length),
+      fraction: this.#budget.fraction(this.#step, seconds),
+      imagesPerSecond: speed.imagesPerSecond,
+      etaSeconds: this.#budget.secondsLeft(this.#step, seconds, speed.stepsPerSecond),
+      written,
+    }
+  }
+
+  async #afterStep(signal: AbortSignal | undefined): Promise<string[]> {
+    const written: (string | undefined)[] = []
+    if (this.#checkpointDue(this.#step)) written.push(await this.checkpoint())
+    if (this.#previewDue(this.#step) && this.folder) {
+      const place = { folder: this.folder, journal: this.#journal, step: this.#step, signal }
+      written.push(await drawPreview(this.source, this.settings.previews, place))
+    }
+    return written.filter((path) => path !== undefined)
+  }
+}
+
+function resolveSettings(options: Record<string, unknown>): RunSettings {
+  const { recipe, ...changes } = options
+  if (recipe === undefined) return runOptions.parse(changes, 'Trainer.create')
+  if (typeof recipe !== 'string') throw new DpmError('DPM_INVALID_OPTION', 'Expected the name or file of a recipe for `recipe`.')
+  return runOptions.parse(overlay(readRecipe(recipe) as unknown as Record<string, unknown>, changes), `recipe ${recipe}`)
+}
+
+function resumedSettings(folder: RunFolder | undefined, options: Record<string, unknown>): RunSettings {
+  const { recipe: _, ...changes } = options
+  const config = (folder?.config ?? {}) as Record<string, unknown>
+  return runOptions.parse(overlay(config, changes), resolve(folder?.path ?? '.', 'config.json'))
+}
