@@ -37,6 +37,10 @@ Execution::Execution(std::vector<std::shared_ptr<WeightedNetwork>> networks, Pro
   DPM_CHECK(inputs.size() == program_.inputs.size() && !inputs.empty(), "DPM_INVALID_ARGUMENT",
             "The program has " + std::to_string(program_.inputs.size()) + " inputs but was given " + std::to_string(inputs.size()) + ".");
   DPM_CHECK(inputs[0].dim() == 4, "DPM_INVALID_ARGUMENT", "Expected a tensor of shape N×C×H×W for `x`.");
+  for (const auto& network : networks_) {
+    DPM_CHECK(network->device() == device_, "DPM_INVALID_ARGUMENT",
+              "Expected all networks of a run on one device but they are on " + device_.str() + " and " + network->device().str() + ".");
+  }
   shape_ = inputs[0].sizes().vec();
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     DPM_CHECK(inputs[i].sizes() == at::IntArrayRef(shape_), "DPM_INVALID_ARGUMENT", "Expected inputs of one shape for the program.");

@@ -18,7 +18,14 @@ Precision precision_of(const std::string& name) {
 PrecisionScope::PrecisionScope(Precision precision, const at::Device& device)
     : device_(device.type()),
       casts_(precision == Precision::bfloat16 || precision == Precision::float16) {
-  if (device.is_cuda()) at::globalContext().setFloat32MatmulPrecision(precision == Precision::tf32 ? "high" : "highest");
+  if (device.is_cuda()) {
+    // libtorch lets cuDNN round float32 convolutions to TF32 unless told otherwise, and pick algorithms whose sums change
+    // from run to run: then float32 would not be float32, and a resumed run would leave its curve.
+    at::Context& context = at::globalContext();
+    context.setAllowTF32CuBLAS(precision == Precision::tf32);
+    context.setAllowTF32CuDNN(precision == Precision::tf32);
+    context.setDeterministicCuDNN(true);
+  }
   if (!casts_) return;
   at::autocast::set_autocast_dtype(device_, precision == Precision::bfloat16 ? at::kBFloat16 : at::kHalf);
   at::autocast::set_autocast_enabled(device_, true);

@@ -7,11 +7,13 @@
 namespace dpm {
 namespace {
 
-at::Tensor masked(const at::Tensor& x, const DropoutKeys& keys, std::uint32_t site, double probability) {
-  at::Tensor out = at::empty_like(x);
+// x is half precision where autocast has made it so; the kernel knows float32.
+at::Tensor masked(const at::Tensor& given, const DropoutKeys& keys, std::uint32_t site, double probability) {
+  const at::Tensor x = given.to(at::kFloat);
+  const at::Tensor out = at::empty_like(x);
   launch_dropout(x.device(), {x.const_data_ptr<float>(), out.mutable_data_ptr<float>(), keys.examples, keys.epochs, x.size(0),
                               x.numel() / x.size(0), keys.key, site, static_cast<float>(probability)});
-  return out;
+  return out.to(given.scalar_type());
 }
 
 // The mask is drawn again on the way back instead of stored. The keys outlive the step's backward pass.

@@ -94,7 +94,7 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
   const auto options = at::TensorOptions().dtype(at::kFloat).device(device).memory_format(at::MemoryFormat::ChannelsLast);
   const at::Tensor x = at::empty(batch.images.sizes(), options);
   const at::Tensor target = at::empty(batch.images.sizes(), options);
-  const at::Tensor images = batch.images.to(device);
+  const at::Tensor images = batch.images.to(device).contiguous();
   launch_noise_step(device, {images.const_data_ptr(), images.scalar_type() == at::kByte, x.mutable_data_ptr<float>(), target.mutable_data_ptr<float>(),
                              batch.rows.data(), batch.examples.data(), batch.epochs.data(), count, channels, spatial, key_of(batch.seed)});
 
