@@ -10,8 +10,8 @@ import { Network } from '../networks/network.js'
 import { parseOptions } from '../options/options.js'
 import type { Program } from '../sampling/program.js'
 import { Tensor, type TensorSource } from '../tensor/tensor.js'
-import { type RunSettings, runSchema } from '../training/run-options.js'
 import { type GenerateOptions, type Generation, recordGeneration, type Source, startGeneration } from './generate.js'
+import { type ModelSettings, modelSchema } from './model-options.js'
 
 export interface LoadOptions {
   /** `auto` when absent. */
@@ -39,7 +39,7 @@ export interface SampleProgress {
 }
 
 export class Diffusion implements Disposable {
-  readonly settings: RunSettings
+  readonly settings: ModelSettings
   readonly process: DiffusionProcess
   readonly network: Network
   readonly image: ImageShape
@@ -49,7 +49,7 @@ export class Diffusion implements Disposable {
   readonly step: number
   readonly #source: Source
 
-  private constructor(settings: RunSettings, network: Network, device: string, precision: Precision, checkpoint: Checkpoint) {
+  private constructor(settings: ModelSettings, network: Network, device: string, precision: Precision, checkpoint: Checkpoint) {
     this.settings = settings
     this.process = createProcess(settings.diffusion)
     this.network = network
@@ -73,7 +73,7 @@ export class Diffusion implements Disposable {
    */
   static async load(path: string, options: LoadOptions = {}): Promise<Diffusion> {
     await using checkpoint = await readCheckpoint(path)
-    const settings = parseOptions(runSchema, checkpoint.settings, checkpoint.path)
+    const settings = parseOptions(modelSchema, checkpoint.settings, checkpoint.path)
     const prefix = weightsPrefix(checkpoint, options.weights)
     const device = await resolveDevice(options.device ?? 'auto')
     const classes = settings.network.classConditional ? checkpoint.classes.length : 0

@@ -82,19 +82,19 @@ function unetNative(settings: UnetSettings, image: ImageShape, classes: number):
     }
   }
   const widths = settings.multipliers.map((multiplier) => multiplier * settings.channels)
-  for (const width of widths) {
+  for (const width of normWidths(widths, settings)) {
     const groups = groupsOf(width, settings)
-    if (width % groups !== 0) {
-      throw new DpmError(
-        'DPM_INVALID_OPTION',
-        `Expected \`network.groups\` to divide the channels of every level but ${settings.groups} does not divide ${width}.`,
-      )
-    }
+    if (width % groups === 0) continue
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `Expected \`network.groups\` to divide the channels of every norm but ${groups} groups do not divide ${width}. Use other groups, channels or multipliers.`,
+    )
+  }
+  for (const width of widths) {
     const heads = settings.headChannels === null ? settings.heads : width / settings.headChannels
-    if (!Number.isInteger(heads) || width % heads !== 0) {
-      const option = settings.headChannels === null ? `heads = ${settings.heads}` : `headChannels = ${settings.headChannels}`
-      throw new DpmError('DPM_INVALID_OPTION', `Expected \`network.${option}\` to divide the channels of every level but a level has ${width}.`)
-    }
+    if (Number.isInteger(heads) && width % heads === 0) continue
+    const option = settings.headChannels === null ? `heads = ${settings.heads}` : `headChannels = ${settings.headChannels}`
+    throw new DpmError('DPM_INVALID_OPTION', `Expected \`network.${option}\` to divide the channels of every level but a level has ${width}.`)
   }
   if (settings.classConditional && classes === 0) {
     throw new DpmError('DPM_INVALID_OPTION', '`network.classConditional` is true but the data has no classes. Set it to false or choose data with classes.')
@@ -108,6 +108,24 @@ function unetNative(settings: UnetSettings, image: ImageShape, classes: number):
     width: image.width,
     classes: settings.classConditional ? classes : 0,
   }
+}
+
+/** Channels that a GroupNorm sees: those of the levels, and on the way up those of a level joined with a skip. */
+function normWidths(widths: readonly number[], { channels, blocks }: UnetSettings): number[] {
+  const skips = [channels]
+  widths.forEach((width, level) => {
+    for (let block = 0; block < blocks; block++) skips.push(width)
+    if (level + 1 < widths.length) skips.push(width)
+  })
+  const joined: number[] = []
+  let below = widths.at(-1) ?? channels
+  for (const width of [...widths].reverse()) {
+    for (let block = 0; block <= blocks; block++) {
+      joined.push(below + (skips.pop() ?? 0))
+      below = width
+    }
+  }
+  return [channels, ...widths, ...joined]
 }
 
 function groupsOf(channels: number, settings: UnetSettings): number {

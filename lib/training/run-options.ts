@@ -5,9 +5,8 @@
 import * as z from 'zod'
 import { retentionSchema } from '../checkpoints/checkpoint-folder.js'
 import { dataSchema } from '../datasets/list.js'
-import { diffusionSchema } from '../diffusion/diffusion-options.js'
-import { devicePattern, precisions } from '../native/device.js'
-import { networkSchema } from '../networks/list.js'
+import { modelSchema } from '../generation/model-options.js'
+import { devicePattern } from '../native/device.js'
 import { defineOptions } from '../options/options.js'
 import { samplerSchema } from '../sampling/samplers.js'
 import { spacingNames } from '../sampling/spacings/list.js'
@@ -53,8 +52,7 @@ export const runSchema = z.strictObject({
   name: z.string().min(1).max(100).default('run').describe('name of the recipe'),
   description: z.string().default('').describe('what the recipe is, and where its numbers come from'),
   data: dataSchema,
-  network: networkSchema,
-  diffusion: diffusionSchema.prefault({}),
+  ...modelSchema.shape,
   training: trainingSchema.prefault({}),
   budget: budgetSchema,
   previews: previewSchema.prefault({}),
@@ -62,7 +60,6 @@ export const runSchema = z.strictObject({
   log: logSchema.prefault({}),
   seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0).describe('all randomness of the run is a function of it'),
   device: z.string().regex(devicePattern, { error: 'Expected auto, cpu, cuda or cuda:N' }).default('auto').describe('where to compute'),
-  precision: z.enum(precisions).default('float32').describe('arithmetic of convolutions and matrix products'),
   threads: z.int().min(1).max(1024).nullable().default(null).describe('processor threads of one operation; null takes all cores'),
 })
 
