@@ -65,7 +65,7 @@ Napi::Value execution_advance(const Napi::CallbackInfo& info) {
   const double requested = number_of(info[1], "emits");
   DPM_CHECK(requested >= 0, "DPM_INVALID_ARGUMENT", "Expected at least 0 for `emits` but received " + std::to_string(requested) + ".");
   const std::int64_t emits = requested >= 9e15 ? std::numeric_limits<std::int64_t>::max() : static_cast<std::int64_t>(requested);
-  const auto cancellation = unwrap_optional<Cancellation>(info[3]);
+  const auto cancellation = cancellation_of(info[3]);
   std::shared_ptr<Listener> listener;
   std::function<void(const Execution::Progress&)> on_emit;
   DPM_CHECK(info[2].IsFunction() || info[2].IsNull() || info[2].IsUndefined(), "DPM_INVALID_ARGUMENT", "Expected a function or null for `progress`.");

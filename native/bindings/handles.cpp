@@ -34,14 +34,18 @@ Napi::Value make_handle(Napi::Env env, HandleKind kind, const char* name, std::s
   holder->environment->ledger.bytes += bytes;
   if (bytes > 0) Napi::MemoryManagement::AdjustExternalMemory(env, bytes);
   const Napi::Object handle = Napi::Object::New(env);
-  napi_wrap(
+  const napi_status status = napi_wrap(
       env, handle, holder,
       [](napi_env finalizer_env, void* data, void*) {
         std::unique_ptr<Holder> owned(static_cast<Holder*>(data));
         owned->release(finalizer_env);
       },
       nullptr, nullptr);
-  napi_type_tag_object(env, handle, &kTag);
+  if (status != napi_ok) {
+    std::unique_ptr<Holder>(holder)->release(env);
+    throw Napi::Error::New(env);
+  }
+  if (napi_type_tag_object(env, handle, &kTag) != napi_ok) throw Napi::Error::New(env);
   return handle;
 }
 

@@ -95,4 +95,10 @@ std::shared_ptr<T> unwrap_optional(const Napi::Value& value) {
   return value.IsNull() || value.IsUndefined() ? nullptr : unwrap<T>(value);
 }
 
+// The flag that a job reads while it runs: the caller's, or one of its own, which the end of the environment raises.
+inline CancellationPointer cancellation_of(const Napi::Value& value) {
+  auto given = unwrap_optional<Cancellation>(value);
+  return given ? given : std::make_shared<Cancellation>();
+}
+
 }  // namespace dpm

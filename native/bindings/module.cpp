@@ -10,7 +10,18 @@ namespace dpm {
 void export_function(Napi::Env env, Napi::Object exports, const char* name, Napi::Value (*body)(const Napi::CallbackInfo&)) {
   exports.Set(name, Napi::Function::New(
                         env,
-                        [body](const Napi::CallbackInfo& info) { return translated(info.Env(), [&] { return body(info); }); },
+                        [body](const Napi::CallbackInfo& info) {
+                          const Napi::Env env = info.Env();
+                          try {
+                            return translated(env, [&] { return body(info); });
+                          } catch (const Napi::Error& error) {
+                            // Not left to node-addon-api: an environment that is being terminated refuses to throw, too,
+                            // and that must not end the process.
+                            bool pending = false;
+                            if (napi_is_exception_pending(env, &pending) == napi_ok && !pending) napi_throw(env, error.Value());
+                            return Napi::Value();
+                          }
+                        },
                         name));
 }
 

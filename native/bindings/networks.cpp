@@ -56,7 +56,7 @@ Napi::Value network_write(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value network_forward(const Napi::CallbackInfo& info) {
-  const auto cancellation = unwrap_optional<Cancellation>(info[6]);
+  const auto cancellation = cancellation_of(info[6]);
   return run_job(
       info.Env(), cancellation,
       [network = unwrap<WeightedNetwork>(info[0]), x = unwrap_tensor(info[1]), conditioning = Conditioning{labels_of(info[2]), classes_of(info[3])},

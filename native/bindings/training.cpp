@@ -63,7 +63,7 @@ Napi::Value training_create(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value training_step(const Napi::CallbackInfo& info) {
-  const auto cancellation = unwrap_optional<Cancellation>(info[2]);
+  const auto cancellation = cancellation_of(info[2]);
   return run_job(
       info.Env(), cancellation,
       [training = unwrap<Training>(info[0]), batch = batch_of(info[1]), cancellation] { return training->step(batch, cancellation.get()); },
