@@ -25,14 +25,18 @@ export function compiled(path) {
 /** Every file below a folder, sorted. */
 export function filesBelow(folder) {
   const found = readdirSync(folder, { recursive: true, withFileTypes: true })
-  return found.filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name)).sort()
+  return found
+    .filter((file) => file.isFile())
+    .map((file) => join(file.parentPath, file.name))
+    .sort()
 }
 
 /** What the addon is made from, as one number: sources, build files, libtorch. */
 function fingerprint(libtorch) {
   const sources = ['native', 'cmake'].flatMap((folder) => filesBelow(join(root, folder)))
   const hash = createHash('sha256').update(`${libtorch.root}\0${libtorch.version}\0`)
-  for (const path of [...sources, join(root, 'CMakeLists.txt')]) hash.update(relative(root, path)).update('\0').update(readFileSync(path))
+  for (const path of [...sources, join(root, 'CMakeLists.txt')])
+    hash.update(relative(root, path)).update('\0').update(readFileSync(path))
   return hash.digest('hex')
 }
 
@@ -82,7 +86,7 @@ function requireTools() {
 }
 
 /** `work` is CMake's folder; binding.gyp has its own, because node-gyp keeps a Makefile in build/. */
-export async function buildAddon(libtorch, { clean = false, work = join(root, 'build') } = {}) {
+export async function buildAddon(libtorch, work = join(root, 'build')) {
   requireTools()
   if (!libtorch.include) {
     throw new Problem(
@@ -91,7 +95,6 @@ export async function buildAddon(libtorch, { clean = false, work = join(root, 'b
     )
   }
   const key = fingerprint(libtorch)
-  if (clean) rmSync(work, { recursive: true, force: true })
   if (configuredLibtorch(work) !== libtorch.root) rmSync(join(work, 'CMakeCache.txt'), { force: true })
   mkdirSync(work, { recursive: true })
   rmSync(stampPath, { force: true })
@@ -102,13 +105,18 @@ export async function buildAddon(libtorch, { clean = false, work = join(root, 'b
     directory: root,
     out: work,
     config: 'Release',
+    noLog: true,
     parallel: availableParallelism(),
     cMakeOptions: { DPM_LIBTORCH_ROOT: libtorch.root, DPM_OUTPUT: release },
   })
   // Headers come from node-api-headers, so nothing is downloaded; package.json says so too, for plain cmake-js.
   system.options.isNodeApi = true
-  await system.configure()
-  await system.build()
+  try {
+    await system.configure()
+    await system.build()
+  } catch (error) {
+    throw new Problem(`The addon does not build (${error.message}); the messages above say why.`)
+  }
   const absent = products.filter((name) => !existsSync(join(release, name)))
   if (absent.length > 0) throw new Problem(`The build ended without an error but made no ${absent.join(', ')}.`)
   writeFileSync(stampPath, `${JSON.stringify({ fingerprint: key })}\n`)
@@ -128,6 +136,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await main(async () => {
     const { discoverLibtorch } = await compiled('libtorch/discover.js')
     const work = process.argv.find((argument) => argument.startsWith('--work='))
-    await buildAddon(discoverLibtorch(), work ? { work: resolve(root, work.slice('--work='.length)) } : {})
+    await buildAddon(discoverLibtorch(), work && resolve(root, work.slice('--work='.length)))
   })
 }

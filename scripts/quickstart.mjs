@@ -25,7 +25,22 @@ function freshFolder() {
 const out = freshFolder()
 const pictures = { grid: join(out, 'samples', 'guided.png'), animation: join(out, 'samples', 'denoising.gif') }
 run('train', 'sprites', '--out', out, ...process.argv.slice(2))
-run('sample', out, '--classes', 'Flags,Smileys & Emotion,People & Body,Travel & Places', '--count', '64', '--guidance', '3', '--steps', '50', '--seed', '1', '--out', pictures.grid)
+run(
+  'sample',
+  out,
+  '--classes',
+  'Flags,Smileys & Emotion,People & Body,Travel & Places',
+  '--count',
+  '64',
+  '--guidance',
+  '3',
+  '--steps',
+  '50',
+  '--seed',
+  '1',
+  '--out',
+  pictures.grid,
+)
 
 console.log('\nLook at what came out of noise:')
 for (const picture of Object.values(pictures)) console.log(`  ${relative(process.cwd(), join(root, picture))}`)

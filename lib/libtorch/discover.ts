@@ -166,7 +166,8 @@ function cureFor(source: LibtorchSource): string {
 
 /** Folder of the torch package that `python3` would import; Python only looks for it, it does not import it. */
 function pythonTorch(environment: Environment): string {
-  const code = 'import importlib.util as u; s = u.find_spec("torch"); print(list(s.submodule_search_locations)[0] if s else "")'
+  const code =
+    'import importlib.util as u; s = u.find_spec("torch"); print(list(s.submodule_search_locations)[0] if s else "")'
   const env = { ...environment }
   for (const python of ['python3', 'python']) {
     try {

@@ -50,7 +50,12 @@ export async function diagnose(options: DoctorOptions = {}): Promise<Diagnosis> 
   const platform = readPlatform()
   const obstacle = platformObstacle(platform)
   const supported = `Linux x86-64 with glibc ${oldestGlibc} or newer is needed.`
-  add('platform', platform.system === 'linux' && platform.processor === 'x64', `${platform.system}-${platform.processor}`, obstacle && supported)
+  add(
+    'platform',
+    platform.system === 'linux' && platform.processor === 'x64',
+    `${platform.system}-${platform.processor}`,
+    obstacle && supported,
+  )
   const glibcFits = platform.glibc !== null && compareVersions(platform.glibc, oldestGlibc) >= 0
   add('glibc', glibcFits, platform.glibc ?? 'not glibc', glibcFits ? null : supported)
   const node = process.versions.node
@@ -73,13 +78,20 @@ export async function diagnose(options: DoctorOptions = {}): Promise<Diagnosis> 
   await checkCache(cacheFolder(environment), libtorch.found !== null, add)
   const pip = await findPip()
   // pip is only one way to libtorch, and of no use once there is one.
-  add('pip', pip !== null || libtorch.found !== null, pip ? `${pip.version} (${pip.command.join(' ')})` : 'not found', pip ? null : 'Only needed for `setup --source pip`: apt-get install python3-pip.')
+  add(
+    'pip',
+    pip !== null || libtorch.found !== null,
+    pip ? `${pip.version} (${pip.command.join(' ')})` : 'not found',
+    pip ? null : 'Only needed for `setup --source pip`: apt-get install python3-pip.',
+  )
   return { ok: checks.every((check) => check.ok), checks }
 }
 
 type Add = (name: string, ok: boolean, value: string, cure?: string | null) => void
 
-function attempt<Found>(find: () => Found): { readonly found: Found; readonly problem: '' } | { readonly found: null; readonly problem: string } {
+function attempt<Found>(
+  find: () => Found,
+): { readonly found: Found; readonly problem: '' } | { readonly found: null; readonly problem: string } {
   try {
     return { found: find(), problem: '' }
   } catch (error) {
@@ -124,7 +136,12 @@ function checkDriver(libtorch: Libtorch | null, add: Add): void {
   const driver = nvidiaDriver()
   if (driver === null) return add('NVIDIA driver', true, 'none: dpm-torch runs on the processor')
   if (libtorch?.flavour === 'cpu') {
-    return add('NVIDIA driver', true, `${driver}, but this libtorch has no CUDA`, 'Run `npx dpm-torch setup --flavour cuda` to use the GPU.')
+    return add(
+      'NVIDIA driver',
+      true,
+      `${driver}, but this libtorch has no CUDA`,
+      'Run `npx dpm-torch setup --flavour cuda` to use the GPU.',
+    )
   }
   add('NVIDIA driver', true, driver)
 }
@@ -143,7 +160,12 @@ async function checkCache(cache: string, complete: boolean, add: Add): Promise<v
     )
     const enough = complete || (writable && freeBytes >= needed)
     const room = `${cache}, ${showBytes(freeBytes)} free${writable ? '' : ', not writable'}`
-    add('cache', enough, room, enough ? null : `libtorch ${libtorchVersion} takes ${showBytes(needed)} while it is installed. ${cure}`)
+    add(
+      'cache',
+      enough,
+      room,
+      enough ? null : `libtorch ${libtorchVersion} takes ${showBytes(needed)} while it is installed. ${cure}`,
+    )
   } catch (error) {
     add('cache', complete, `${cache}: ${(error as Error).message}`, cure)
   }

@@ -45,7 +45,12 @@ export async function download(address: string, path: string, options: DownloadO
   return meter.doneBytes
 }
 
-async function receive(address: string, file: FileHandle, meter: ProgressMeter, options: DownloadOptions): Promise<void> {
+async function receive(
+  address: string,
+  file: FileHandle,
+  meter: ProgressMeter,
+  options: DownloadOptions,
+): Promise<void> {
   const { signal, silenceSeconds = 10 } = options
   const silence = new AbortController()
   let timer: NodeJS.Timeout | undefined
@@ -58,7 +63,8 @@ async function receive(address: string, file: FileHandle, meter: ProgressMeter, 
     const either = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal
     const headers = meter.doneBytes > 0 ? { range: `bytes=${meter.doneBytes}-` } : {}
     const response = await fetch(address, { signal: either, headers })
-    if (!response.ok || !response.body) throw new SourceError(`it answered ${response.status} ${response.statusText}`.trim())
+    if (!response.ok || !response.body)
+      throw new SourceError(`it answered ${response.status} ${response.statusText}`.trim())
     if (response.status !== 206) meter.doneBytes = 0
     const announced = response.headers.get('content-length')
     meter.totalBytes = announced === null ? null : meter.doneBytes + Number(announced)

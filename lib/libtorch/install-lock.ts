@@ -48,7 +48,10 @@ export async function acquireInstallLock(path: string, options: InstallLockOptio
     waited = true
     await sleep(pollMilliseconds, undefined, signal ? { signal } : {}).catch(() => undefined)
   }
-  const touch = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => undefined), staleMilliseconds / 10)
+  const touch = setInterval(
+    () => void utimes(path, new Date(), new Date()).catch(() => undefined),
+    staleMilliseconds / 10,
+  )
   touch.unref()
   return {
     async release() {

@@ -4,6 +4,9 @@
 export const flavours = ['cpu', 'cuda'] as const
 export type Flavour = (typeof flavours)[number]
 
+/** Where `setup` may download from: the official zip, the Python wheel through pip, or the first that answers. */
+export const setupSources = ['auto', 'zip', 'pip'] as const
+
 /** The release that `setup` installs. */
 export const libtorchVersion = '2.15.0'
 

@@ -14,12 +14,7 @@ export interface Pip {
   readonly version: string
 }
 
-const commands: readonly (readonly string[])[] = [
-  ['python3', '-m', 'pip'],
-  ['python', '-m', 'pip'],
-  ['pip3'],
-  ['pip'],
-]
+const commands: readonly (readonly string[])[] = [['python3', '-m', 'pip'], ['python', '-m', 'pip'], ['pip3'], ['pip']]
 
 /** The first pip that answers, or null. */
 export async function findPip(): Promise<Pip | null> {
@@ -106,7 +101,13 @@ async function runPip(
     ],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, TMPDIR: temporary, PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_NO_INPUT: '1', LC_ALL: 'C.UTF-8' },
+      env: {
+        ...process.env,
+        TMPDIR: temporary,
+        PIP_DISABLE_PIP_VERSION_CHECK: '1',
+        PIP_NO_INPUT: '1',
+        LC_ALL: 'C.UTF-8',
+      },
     },
   )
   let output = ''

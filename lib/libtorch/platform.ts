@@ -66,7 +66,13 @@ export function compareVersions(a: string, b: string): number {
   return 0
 }
 
-const driverLibraries = ['/usr/lib/x86_64-linux-gnu', '/usr/lib64', '/usr/lib', '/usr/lib/wsl/lib', '/run/opengl-driver/lib']
+const driverLibraries = [
+  '/usr/lib/x86_64-linux-gnu',
+  '/usr/lib64',
+  '/usr/lib',
+  '/usr/lib/wsl/lib',
+  '/run/opengl-driver/lib',
+]
 
 /** Version of the NVIDIA driver, `present` where only its library is seen (WSL), or null where there is none. */
 export function nvidiaDriver(): string | null {

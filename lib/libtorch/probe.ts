@@ -40,11 +40,16 @@ export function probe(code: string, input: unknown, timeoutSeconds = 60): Promis
     child.on('error', (error) => resolve({ ok: false, value: null, failure: error.message }))
     child.on('close', (exitCode, signal) => {
       const at = output.lastIndexOf(mark)
-      const answer = at < 0 ? null : (JSON.parse(output.slice(at + mark.length)) as { ok: boolean; value?: unknown; failure?: string })
+      const answer =
+        at < 0
+          ? null
+          : (JSON.parse(output.slice(at + mark.length)) as { ok: boolean; value?: unknown; failure?: string })
       const last = complaint.trim().split('\n').at(-1) ?? ''
-      if (signal === 'SIGKILL') return resolve({ ok: false, value: null, failure: `it did not answer in ${timeoutSeconds} s` })
+      if (signal === 'SIGKILL')
+        return resolve({ ok: false, value: null, failure: `it did not answer in ${timeoutSeconds} s` })
       // A crash while the process ends counts too: the user's own process would crash there.
-      if (signal !== null) return resolve({ ok: false, value: null, failure: `it crashed with ${signal}. ${last}`.trim() })
+      if (signal !== null)
+        return resolve({ ok: false, value: null, failure: `it crashed with ${signal}. ${last}`.trim() })
       if (!answer) return resolve({ ok: false, value: null, failure: last || `it ended with exit code ${exitCode}` })
       resolve({ ok: answer.ok, value: answer.value ?? null, failure: answer.failure ?? '' })
     })

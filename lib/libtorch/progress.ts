@@ -51,7 +51,10 @@ export class ProgressMeter {
     const complete = this.totalBytes !== null && doneBytes >= this.totalBytes
     if (!complete && at - this.#reportedAt < reportMilliseconds) return
     this.#reportedAt = at
-    this.#samples = [...this.#samples.filter((sample) => at - sample.at <= windowMilliseconds), { at, bytes: doneBytes }]
+    this.#samples = [
+      ...this.#samples.filter((sample) => at - sample.at <= windowMilliseconds),
+      { at, bytes: doneBytes },
+    ]
     this.#report?.({
       stage: this.#stage,
       name: this.#name,

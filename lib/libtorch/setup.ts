@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import * as z from 'zod'
 import { DpmError, throwIfAborted } from '../errors.js'
 import { defineOptions } from '../options/options.js'
@@ -10,13 +10,11 @@ import { cacheFolder, type Environment, entryFolder, type Receipt, readReceipt, 
 import { SourceError } from './download.js'
 import { discoverLibtorch, inspectLibtorch, type Libtorch } from './discover.js'
 import { acquireInstallLock } from './install-lock.js'
-import { type Flavour, flavours, peakBytes } from './manifest.js'
+import { type Flavour, flavours, peakBytes, setupSources } from './manifest.js'
 import { nvidiaDriver, requirePlatform } from './platform.js'
 import type { ReportProgress } from './progress.js'
 import { fillFrom, fillFromPip, fillFromZip, type Filled } from './sources.js'
 import { requireSpace } from './unpack.js'
-
-export const setupSources = ['auto', 'zip', 'pip'] as const
 
 export const SetupOptions = defineOptions(
   'setup',
@@ -74,7 +72,7 @@ export async function setupLibtorch(options: unknown = {}, calls: SetupCalls = {
   const cache = cacheFolder(environment)
   const flavour: Flavour = settings.flavour !== 'auto' ? settings.flavour : nvidiaDriver() !== null ? 'cuda' : 'cpu'
   try {
-    await mkdir(cache, { recursive: true })
+    await makeFolder(cache)
     const lock = await acquireInstallLock(join(cache, 'setup.lock'), {
       signal,
       onWait: (holder) => onMessage(`Waiting for another setup to finish (${holder}).`),
@@ -95,6 +93,18 @@ export async function setupLibtorch(options: unknown = {}, calls: SetupCalls = {
     }
   } catch (error) {
     throw asWriteFailure(error, cache)
+  }
+}
+
+/** Not `mkdir` with `recursive`: where a file system answers ENOENT below a folder that exists, as /proc does, it spins. */
+async function makeFolder(folder: string): Promise<void> {
+  if (existsSync(folder)) return
+  if (dirname(folder) !== folder) await makeFolder(dirname(folder))
+  try {
+    await mkdir(folder)
+  } catch (error) {
+    // Another setup may have made it just now.
+    if (!existsSync(folder)) throw error
   }
 }
 

@@ -118,7 +118,13 @@ export async function fillFrom(from: string, work: FillWork): Promise<Filled> {
     )
   }
   if (second !== undefined) {
-    throw expected('a folder with one libtorch', 'from', path, `It has ${archives.join(', ')}: name one of them.`, 'DPM_FILE_INVALID')
+    throw expected(
+      'a folder with one libtorch',
+      'from',
+      path,
+      `It has ${archives.join(', ')}: name one of them.`,
+      'DPM_FILE_INVALID',
+    )
   }
   return fillFromArchive(join(path, first), work)
 }
@@ -136,7 +142,13 @@ async function fillFromFolder(root: string, work: FillWork): Promise<Filled> {
 async function fillFromArchive(path: string, work: FillWork): Promise<Filled> {
   const contents = await describeArchive(path)
   if (contents.kind === 'nvidia-wheel') {
-    throw expected('a torch wheel or a libtorch zip', 'from', path, 'Name the torch wheel; its nvidia wheels are found beside it.', 'DPM_FILE_INVALID')
+    throw expected(
+      'a torch wheel or a libtorch zip',
+      'from',
+      path,
+      'Name the torch wheel; its nvidia wheels are found beside it.',
+      'DPM_FILE_INVALID',
+    )
   }
   const flavour = chooseFlavour(contents.cuda, path, work)
   await requireSpace(work.part, peakBytes.from[flavour])
@@ -150,7 +162,13 @@ async function fillFromArchive(path: string, work: FillWork): Promise<Filled> {
 function chooseFlavour(cuda: boolean, place: string, work: FillWork): Flavour {
   if (cuda || work.flavour === 'cpu') return work.flavour
   if (work.wanted === 'auto') return 'cpu'
-  throw expected('a CUDA build of libtorch', 'from', place, 'It has no libtorch_cuda.so. Leave `--flavour cuda` out to install it.', 'DPM_FILE_INVALID')
+  throw expected(
+    'a CUDA build of libtorch',
+    'from',
+    place,
+    'It has no libtorch_cuda.so. Leave `--flavour cuda` out to install it.',
+    'DPM_FILE_INVALID',
+  )
 }
 
 /** The nvidia wheels that belong to a torch wheel: those beside it, the rest through pip. */

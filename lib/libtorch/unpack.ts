@@ -56,7 +56,12 @@ function contentsOf(archive: ZipArchive): Contents {
  * @returns the folder with `lib/`, relative to `into`: `torch` or `libtorch`.
  * @throws DpmError DPM_FILE_INVALID, DPM_LIBTORCH_MISMATCH, DPM_WRITE_FAILED, DPM_ABORTED
  */
-export async function unpackArchive(path: string, into: string, flavour: Flavour, options: UnpackOptions): Promise<string> {
+export async function unpackArchive(
+  path: string,
+  into: string,
+  flavour: Flavour,
+  options: UnpackOptions,
+): Promise<string> {
   const archive = await openZip(path)
   try {
     const contents = contentsOf(archive)
@@ -90,11 +95,16 @@ export async function unpackArchive(path: string, into: string, flavour: Flavour
 }
 
 async function makeFolders(into: string, entries: readonly ZipEntry[]): Promise<void> {
-  for (const folder of new Set(entries.map((entry) => dirname(entry.path)))) await mkdir(join(into, folder), { recursive: true })
+  for (const folder of new Set(entries.map((entry) => dirname(entry.path))))
+    await mkdir(join(into, folder), { recursive: true })
 }
 
 /** A handful of files at a time: the disk is kept busy, memory stays small, and the first failure ends it. */
-async function forEachInFlight<Item>(items: readonly Item[], width: number, work: (item: Item) => Promise<void>): Promise<void> {
+async function forEachInFlight<Item>(
+  items: readonly Item[],
+  width: number,
+  work: (item: Item) => Promise<void>,
+): Promise<void> {
   const iterator = items.values()
   let failed = false
   const lane = async () => {
@@ -170,7 +180,12 @@ async function readRecord(archive: ZipArchive): Promise<ReadonlyMap<string, stri
  * @param root the folder that holds `lib/`.
  * @returns the folder with `lib/`, relative to `into`.
  */
-export async function copyUnpacked(root: string, into: string, flavour: Flavour, options: UnpackOptions): Promise<string> {
+export async function copyUnpacked(
+  root: string,
+  into: string,
+  flavour: Flavour,
+  options: UnpackOptions,
+): Promise<string> {
   const wheel = (await stat(join(root, 'version.py')).catch(() => null)) !== null
   const [from, folder] = wheel ? [dirname(root), 'torch'] : [root, 'libtorch']
   const files: { readonly source: string; readonly target: string }[] = []
@@ -187,13 +202,15 @@ export async function copyUnpacked(root: string, into: string, flavour: Flavour,
     const own = `${basename(root)}/`
     const keeps = (path: string) => wheelKeeps(path.startsWith(own) ? `torch/${path.slice(own.length)}` : path, flavour)
     const information = (await readdir(from)).filter((name) => /^torch-[^/]*\.dist-info$/.test(name))
-    for (const below of [`${basename(root)}/lib`, `${basename(root)}/include`, 'nvidia', ...information]) await add(below, keeps, '')
+    for (const below of [`${basename(root)}/lib`, `${basename(root)}/include`, 'nvidia', ...information])
+      await add(below, keeps, '')
     const versionFile = join(basename(root), 'version.py')
     files.push({ source: join(from, versionFile), target: join(into, versionFile) })
   } else {
     for (const below of ['lib', 'include']) await add(below, zipKeeps, folder)
     const versionFile = join(root, 'build-version')
-    if (await stat(versionFile).catch(() => null)) files.push({ source: versionFile, target: join(into, folder, 'build-version') })
+    if (await stat(versionFile).catch(() => null))
+      files.push({ source: versionFile, target: join(into, folder, 'build-version') })
   }
   const sizes = await Promise.all(files.map(async ({ source }) => (await stat(source).catch(() => null))?.size ?? 0))
   const totalBytes = sizes.reduce((sum, size) => sum + size, 0)

@@ -107,9 +107,18 @@ async function findDirectory(file: FileHandle, path: string, size: number): Prom
   const tailBytes = Math.min(size, endBytes + longestComment)
   const tail = await readAt(file, path, size - tailBytes, tailBytes)
   let at = tailBytes - endBytes
-  while (at >= 0 && !(tail.readUInt32LE(at) === endSignature && at + endBytes + tail.readUInt16LE(at + 20) === tailBytes)) at--
-  if (at < 0) throw invalid(path, 'its list of files, which ends a zip, is missing: it was cut short or is something else')
-  const directory = { offset: tail.readUInt32LE(at + 16), length: tail.readUInt32LE(at + 12), count: tail.readUInt16LE(at + 10) }
+  while (
+    at >= 0 &&
+    !(tail.readUInt32LE(at) === endSignature && at + endBytes + tail.readUInt16LE(at + 20) === tailBytes)
+  )
+    at--
+  if (at < 0)
+    throw invalid(path, 'its list of files, which ends a zip, is missing: it was cut short or is something else')
+  const directory = {
+    offset: tail.readUInt32LE(at + 16),
+    length: tail.readUInt32LE(at + 12),
+    count: tail.readUInt16LE(at + 10),
+  }
   const locatorAt = size - tailBytes + at - 20
   if (locatorAt < 0) return directory
   const locator = await readAt(file, path, locatorAt, 20)
@@ -126,14 +135,20 @@ async function findDirectory(file: FileHandle, path: string, size: number): Prom
 async function readDirectory(file: FileHandle, path: string, size: number): Promise<ZipEntry[]> {
   if (size < endBytes) throw invalid(path, `it has only ${size} bytes`)
   const { offset, length, count } = await findDirectory(file, path, size)
-  if (offset + length > size || length > longestDirectory) throw invalid(path, 'its list of files lies outside the file')
+  if (offset + length > size || length > longestDirectory)
+    throw invalid(path, 'its list of files lies outside the file')
   const bytes = await readAt(file, path, offset, length)
   const entries: ZipEntry[] = []
   const paths = new Set<string>()
   let at = 0
   for (let index = 0; index < count; index++) {
-    if (at + 46 > length || bytes.readUInt32LE(at) !== centralSignature) throw invalid(path, 'its list of files is damaged')
-    const [nameBytes, extraBytes, commentBytes] = [28, 30, 32].map((field) => bytes.readUInt16LE(at + field)) as [number, number, number]
+    if (at + 46 > length || bytes.readUInt32LE(at) !== centralSignature)
+      throw invalid(path, 'its list of files is damaged')
+    const [nameBytes, extraBytes, commentBytes] = [28, 30, 32].map((field) => bytes.readUInt16LE(at + field)) as [
+      number,
+      number,
+      number,
+    ]
     const next = at + 46 + nameBytes + extraBytes + commentBytes
     if (next > length) throw invalid(path, 'its list of files is damaged')
     const name = bytes.toString('utf8', at + 46, at + 46 + nameBytes)
@@ -152,7 +167,11 @@ async function readDirectory(file: FileHandle, path: string, size: number): Prom
 
 function requireSafePath(path: string, name: string): void {
   const unsafe =
-    name === '' || name.startsWith('/') || /^[A-Za-z]:/.test(name) || /[\\\0]/.test(name) || name.split('/').includes('..')
+    name === '' ||
+    name.startsWith('/') ||
+    /^[A-Za-z]:/.test(name) ||
+    /[\\\0]/.test(name) ||
+    name.split('/').includes('..')
   if (unsafe) throw invalid(path, `it wants to write outside its folder, to ${JSON.stringify(name)}`)
 }
 
@@ -160,7 +179,8 @@ function readCentralHeader(path: string, name: string, header: Buffer, extra: Bu
   const flags = header.readUInt16LE(8)
   const method = header.readUInt16LE(10)
   if (flags & 1) throw invalid(path, `${name} is encrypted`)
-  if (method !== 0 && method !== 8) throw invalid(path, `${name} is compressed with method ${method}, which is not deflate`)
+  if (method !== 0 && method !== 8)
+    throw invalid(path, `${name} is compressed with method ${method}, which is not deflate`)
   const mode = header.readUInt16LE(4) >> 8 === 3 ? header.readUInt32LE(38) >>> 16 : 0
   if ((mode & 0o170000) === 0o120000) throw invalid(path, `${name} is a link`)
   // ZIP64 (§4.5.3): in this order, each only where the 32-bit field is full.
@@ -176,7 +196,10 @@ function readCentralHeader(path: string, name: string, header: Buffer, extra: Bu
   const compressedBytes = field(header.readUInt32LE(20))
   const offset = field(header.readUInt32LE(42))
   if (sizeBytes > compressedBytes * largestRatio + 1024) {
-    throw invalid(path, `${name} claims to inflate from ${compressedBytes} to ${sizeBytes} bytes, more than deflate can`)
+    throw invalid(
+      path,
+      `${name} claims to inflate from ${compressedBytes} to ${sizeBytes} bytes, more than deflate can`,
+    )
   }
   if (method === 0 && sizeBytes !== compressedBytes) throw invalid(path, `${name} has two different sizes`)
   return {
@@ -246,7 +269,9 @@ async function extractEntry(
     else await pipeline(source, createInflateRaw({ chunkSize: 256 * 1024 }), check, into, options)
   } catch (cause) {
     if (signal?.aborted || isFileSystemError(cause)) throw cause
-    throw new DpmError('DPM_FILE_INVALID', `${entry.path} in ${path} is damaged: ${(cause as Error).message}.`, { cause })
+    throw new DpmError('DPM_FILE_INVALID', `${entry.path} in ${path} is damaged: ${(cause as Error).message}.`, {
+      cause,
+    })
   }
   requireSame(path, entry, check.sizeBytes, check.crc32)
 }
@@ -270,7 +295,12 @@ function requireSame(path: string, entry: ZipEntry, sizeBytes: number, checksum:
 async function* readRange(file: FileHandle, start: number, length: number): AsyncGenerator<Buffer> {
   const blockBytes = 1 << 20
   for (let at = 0; at < length; ) {
-    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(Math.min(blockBytes, length - at)), 0, null, start + at)
+    const { bytesRead, buffer } = await file.read(
+      Buffer.allocUnsafe(Math.min(blockBytes, length - at)),
+      0,
+      null,
+      start + at,
+    )
     if (bytesRead === 0) return
     at += bytesRead
     yield buffer.subarray(0, bytesRead)
@@ -289,7 +319,9 @@ async function inflateWhole(path: string, entry: ZipEntry, raw: Buffer): Promise
   try {
     return await inflate(raw, { maxOutputLength: Math.max(1, entry.sizeBytes) })
   } catch (cause) {
-    throw new DpmError('DPM_FILE_INVALID', `${entry.path} in ${path} is damaged: ${(cause as Error).message}.`, { cause })
+    throw new DpmError('DPM_FILE_INVALID', `${entry.path} in ${path} is damaged: ${(cause as Error).message}.`, {
+      cause,
+    })
   }
 }
 

@@ -101,7 +101,10 @@ export function findAddon(folder: string = packageFolder()): Addon {
   }
   const core = join(dirname(entry), 'libdpm_core.so')
   if (existsSync(core)) return { entry, core }
-  throw new DpmError('DPM_ADDON_MISSING', `The native addon ${entry} is incomplete: ${core} is missing. ${addonCure(folder)}`)
+  throw new DpmError(
+    'DPM_ADDON_MISSING',
+    `The native addon ${entry} is incomplete: ${core} is missing. ${addonCure(folder)}`,
+  )
 }
 
 function addonCure(folder: string): string {

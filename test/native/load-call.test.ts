@@ -26,19 +26,33 @@ describe('errors', () => {
     const failure = native('DPM_OUT_OF_MEMORY', 'no room', { nativeStack: 'frame #0', details: { requestedBytes: 7 } })
     const error = await call(undefined, () => Promise.reject(failure), getBinding).catch((caught: unknown) => caught)
     expect(error).toBeInstanceOf(DpmError)
-    expect(error).toMatchObject({ code: 'DPM_OUT_OF_MEMORY', message: 'no room', nativeStack: 'frame #0', details: { requestedBytes: 7 }, cause: failure })
+    expect(error).toMatchObject({
+      code: 'DPM_OUT_OF_MEMORY',
+      message: 'no room',
+      nativeStack: 'frame #0',
+      details: { requestedBytes: 7 },
+      cause: failure,
+    })
   })
 
   test('a code that is not ours becomes DPM_NATIVE, and so does a plain object', async () => {
     const { getBinding } = standIn()
-    await expect(call(undefined, () => Promise.reject(native('C10_ERROR', 'shape')), getBinding)).rejects.toMatchObject({ code: 'DPM_NATIVE', message: 'shape' })
-    await expect(call(undefined, () => Promise.reject({ code: 'DPM_DISPOSED', message: 'gone' }), getBinding)).rejects.toMatchObject({ name: 'DpmError', code: 'DPM_DISPOSED' })
+    await expect(call(undefined, () => Promise.reject(native('C10_ERROR', 'shape')), getBinding)).rejects.toMatchObject(
+      { code: 'DPM_NATIVE', message: 'shape' },
+    )
+    await expect(
+      call(undefined, () => Promise.reject({ code: 'DPM_DISPOSED', message: 'gone' }), getBinding),
+    ).rejects.toMatchObject({ name: 'DpmError', code: 'DPM_DISPOSED' })
   })
 
   test('the stack shows the caller, which a native promise does not', async () => {
     const { getBinding } = standIn()
     async function theCaller(): Promise<unknown> {
-      return await call(undefined, () => new Promise((_resolve, reject) => setImmediate(() => reject(native('DPM_NATIVE', 'late')))), getBinding)
+      return await call(
+        undefined,
+        () => new Promise((_resolve, reject) => setImmediate(() => reject(native('DPM_NATIVE', 'late')))),
+        getBinding,
+      )
     }
     const error = (await theCaller().catch((caught: unknown) => caught)) as Error
     expect(error.stack).toContain('theCaller')
@@ -58,7 +72,9 @@ describe('errors', () => {
     const fail = () => {
       throw native('DPM_DISPOSED', 'gone')
     }
-    expect(() => callSync(fail, getBinding)).toThrow(expect.objectContaining({ name: 'DpmError', code: 'DPM_DISPOSED' }))
+    expect(() => callSync(fail, getBinding)).toThrow(
+      expect.objectContaining({ name: 'DpmError', code: 'DPM_DISPOSED' }),
+    )
   })
 })
 
@@ -76,7 +92,13 @@ describe('cancellation', () => {
       started = true
       throw new Error('loaded')
     }
-    const work = call(AbortSignal.abort(reason), async () => { started = true }, never)
+    const work = call(
+      AbortSignal.abort(reason),
+      async () => {
+        started = true
+      },
+      never,
+    )
     await expect(work).rejects.toMatchObject({ name: 'AbortError', code: 'DPM_ABORTED', cause: reason })
     expect(started).toBe(false)
   })
@@ -86,12 +108,16 @@ describe('cancellation', () => {
     const controller = new AbortController()
     const reason = new Error('enough')
     let end: (error: unknown) => void = () => undefined
-    const work = call(controller.signal, (_binding, cancellation) => {
-      expect(cancellation).toBe(handle)
-      return new Promise((_resolve, reject) => {
-        end = reject
-      })
-    }, getBinding)
+    const work = call(
+      controller.signal,
+      (_binding, cancellation) => {
+        expect(cancellation).toBe(handle)
+        return new Promise((_resolve, reject) => {
+          end = reject
+        })
+      },
+      getBinding,
+    )
     controller.abort(reason)
     expect(log).toEqual(['create', 'cancel'])
     end(native('DPM_ABORTED', 'The work was cancelled.'))
@@ -109,7 +135,13 @@ describe('cancellation', () => {
 
   test('a job that throws instead of rejecting is cleaned up too', async () => {
     const { log, getBinding } = standIn()
-    const work = call(new AbortController().signal, () => { throw native('DPM_DISPOSED', 'gone') }, getBinding)
+    const work = call(
+      new AbortController().signal,
+      () => {
+        throw native('DPM_DISPOSED', 'gone')
+      },
+      getBinding,
+    )
     await expect(work).rejects.toMatchObject({ code: 'DPM_DISPOSED' })
     expect(log).toEqual(['create', 'dispose'])
   })

@@ -17,7 +17,17 @@ const at = (name: string) => join(folder, name)
 
 function compile(compiler: string, source: string, target: string, ...flags: string[]): void {
   const headers = join(dirname(createRequire(import.meta.url).resolve('node-api-headers/package.json')), 'include')
-  execFileSync(compiler, ['-shared', '-fPIC', '-isystem', headers, '-DNAPI_VERSION=8', ...flags, join(repository, source), '-o', target])
+  execFileSync(compiler, [
+    '-shared',
+    '-fPIC',
+    '-isystem',
+    headers,
+    '-DNAPI_VERSION=8',
+    ...flags,
+    join(repository, source),
+    '-o',
+    target,
+  ])
 }
 
 beforeAll(async () => {
@@ -27,7 +37,13 @@ beforeAll(async () => {
   compile('cc', 'test/native/fixtures/fake_core.c', at('libdpm_core.so'))
   compile('cc', 'test/native/fixtures/fake_libtorch.c', at('good/lib/libtorch_cpu.so'), '-DFAKE_MINOR=15')
   compile('cc', 'test/native/fixtures/fake_libtorch.c', at('old/lib/libtorch_cpu.so'), '-DFAKE_MINOR=14')
-  compile('cc', 'test/native/fixtures/fake_libtorch.c', at('good/lib/libc10.so'), '-DFAKE_MINOR=15', '-Daoti_torch_abi_version=c10_other')
+  compile(
+    'cc',
+    'test/native/fixtures/fake_libtorch.c',
+    at('good/lib/libc10.so'),
+    '-DFAKE_MINOR=15',
+    '-Daoti_torch_abi_version=c10_other',
+  )
   await writeFile(at('crash.c'), '__attribute__((constructor)) void fall(void) { *(volatile int*)0 = 1; }')
   await writeFile(at('needs.c'), 'void absent_symbol(void); void dpm_core_init(void) { absent_symbol(); }')
   execFileSync('cc', ['-shared', '-fPIC', at('crash.c'), '-o', at('crash/lib/libtorch_cpu.so')])
@@ -50,7 +66,9 @@ const failure = (libraries: string[], core: string | null, abi: number | null) =
 
 describe('the entry', () => {
   test('opens the libraries, checks the minor version whatever the patch, and gives what the core exports', async () => {
-    expect(await open([at('good/lib/libc10.so'), at('good/lib/libtorch_cpu.so')], at('libdpm_core.so'), 2 * 256 + 15)).toEqual({
+    expect(
+      await open([at('good/lib/libc10.so'), at('good/lib/libtorch_cpu.so')], at('libdpm_core.so'), 2 * 256 + 15),
+    ).toEqual({
       ok: true,
       value: { initialised: 1 },
       failure: '',
@@ -65,22 +83,38 @@ describe('the entry', () => {
   })
 
   test('no version at all', async () => {
-    expect(await failure([], at('libdpm_core.so'), 2 * 256 + 15)).toEqual(['DPM_LIBTORCH_MISMATCH', expect.stringContaining('does not say its version')])
+    expect(await failure([], at('libdpm_core.so'), 2 * 256 + 15)).toEqual([
+      'DPM_LIBTORCH_MISMATCH',
+      expect.stringContaining('does not say its version'),
+    ])
   })
 
   test('a library that is not there, in the words of the loader', async () => {
-    expect(await failure([at('nowhere.so')], null, null)).toEqual(['DPM_LIBTORCH_MISSING', expect.stringMatching(/nowhere.so: cannot open shared object file/)])
+    expect(await failure([at('nowhere.so')], null, null)).toEqual([
+      'DPM_LIBTORCH_MISSING',
+      expect.stringMatching(/nowhere.so: cannot open shared object file/),
+    ])
   })
 
   test('a core that is missing, is no core, or lacks a symbol', async () => {
     const library = [at('good/lib/libtorch_cpu.so')]
-    expect(await failure(library, at('nowhere.so'), null)).toEqual(['DPM_ADDON_MISSING', expect.stringContaining('nowhere.so')])
-    expect(await failure(library, at('good/lib/libc10.so'), null)).toEqual(['DPM_ADDON_MISSING', expect.stringContaining('is not the core of dpm-torch')])
-    expect(await failure(library, at('libneeds.so'), null)).toEqual(['DPM_LIBTORCH_MISMATCH', expect.stringContaining('absent_symbol')])
+    expect(await failure(library, at('nowhere.so'), null)).toEqual([
+      'DPM_ADDON_MISSING',
+      expect.stringContaining('nowhere.so'),
+    ])
+    expect(await failure(library, at('good/lib/libc10.so'), null)).toEqual([
+      'DPM_ADDON_MISSING',
+      expect.stringContaining('is not the core of dpm-torch'),
+    ])
+    expect(await failure(library, at('libneeds.so'), null)).toEqual([
+      'DPM_LIBTORCH_MISMATCH',
+      expect.stringContaining('absent_symbol'),
+    ])
   })
 
   test('arguments of a wrong kind', async () => {
-    const code = 'try { require(input).open({ libraries: 3, core: null, abi: null }) } catch (error) { return error.code }'
+    const code =
+      'try { require(input).open({ libraries: 3, core: null, abi: null }) } catch (error) { return error.code }'
     expect((await probe(code, at('dpm-torch.node'))).value).toBe('DPM_INTERNAL')
   })
 
@@ -96,7 +130,12 @@ describe('the entry', () => {
       const first = await run()
       const both = await Promise.all([run(), run()])
       return [own, first, ...both.sort()]`
-    const input = { entry: at('dpm-torch.node'), libraries: [at('good/lib/libtorch_cpu.so')], core: at('libdpm_core.so'), abi: 527 }
+    const input = {
+      entry: at('dpm-torch.node'),
+      libraries: [at('good/lib/libtorch_cpu.so')],
+      core: at('libdpm_core.so'),
+      abi: 527,
+    }
     expect(await probe(code, input)).toEqual({ ok: true, value: [1, 2, 3, 4], failure: '' })
   })
 
@@ -105,8 +144,15 @@ describe('the entry', () => {
       const { open } = require(input.entry)
       open({ libraries: [input.first], core: null, abi: null })
       try { open({ libraries: [input.second], core: null, abi: null }) } catch (error) { return [error.code, error.message] }`
-    const input = { entry: at('dpm-torch.node'), first: at('good/lib/libtorch_cpu.so'), second: at('old/lib/libtorch_cpu.so') }
-    expect((await probe(code, input)).value).toEqual(['DPM_LIBTORCH_MISMATCH', expect.stringContaining('already runs on')])
+    const input = {
+      entry: at('dpm-torch.node'),
+      first: at('good/lib/libtorch_cpu.so'),
+      second: at('old/lib/libtorch_cpu.so'),
+    }
+    expect((await probe(code, input)).value).toEqual([
+      'DPM_LIBTORCH_MISMATCH',
+      expect.stringContaining('already runs on'),
+    ])
   })
 })
 
@@ -126,8 +172,15 @@ describe('loading', () => {
 
   test('failures carry the code, the words of the loader and a command', () => {
     const libtorch = { ...inspectLibtorch(at('good'), 'LIBTORCH'), source: 'cache' as const }
-    const missing = describeFailure(Object.assign(new Error('libcupti.so.13: no'), { code: 'DPM_LIBTORCH_MISSING' }), addon(), libtorch)
-    expect(missing).toMatchObject({ code: 'DPM_LIBTORCH_MISSING', message: expect.stringContaining('npx dpm-torch setup --force') })
+    const missing = describeFailure(
+      Object.assign(new Error('libcupti.so.13: no'), { code: 'DPM_LIBTORCH_MISSING' }),
+      addon(),
+      libtorch,
+    )
+    expect(missing).toMatchObject({
+      code: 'DPM_LIBTORCH_MISSING',
+      message: expect.stringContaining('npx dpm-torch setup --force'),
+    })
     const old = describeFailure(new Error("version `GLIBC_2.38' not found"), addon(), libtorch)
     expect(old.code).toBe('DPM_PLATFORM_UNSUPPORTED')
   })
@@ -142,7 +195,10 @@ describe('loading', () => {
     await writeFile(join(prebuilds, 'dpm-torch.glibc.node'), '')
     expect(() => findAddon(at('packed'))).toThrow(/incomplete: .*libdpm_core.so is missing/)
     await writeFile(join(prebuilds, 'libdpm_core.so'), '')
-    expect(findAddon(at('packed'))).toEqual({ entry: join(prebuilds, 'dpm-torch.glibc.node'), core: join(prebuilds, 'libdpm_core.so') })
+    expect(findAddon(at('packed'))).toEqual({
+      entry: join(prebuilds, 'dpm-torch.glibc.node'),
+      core: join(prebuilds, 'libdpm_core.so'),
+    })
   })
 })
 
@@ -159,13 +215,30 @@ describe('doctor', () => {
     const { ok, byName } = await checksOf(at('crash'))
     expect(ok).toBe(false)
     expect(byName['libc10.so']).toMatchObject({ ok: true, value: 'loads' })
-    expect(byName['libtorch_cpu.so']).toMatchObject({ ok: false, value: expect.stringContaining('SIGSEGV'), cure: expect.stringContaining('npx dpm-torch setup') })
+    expect(byName['libtorch_cpu.so']).toMatchObject({
+      ok: false,
+      value: expect.stringContaining('SIGSEGV'),
+      cure: expect.stringContaining('npx dpm-torch setup'),
+    })
   })
 
   test('a core without the functions fails at the first call, after everything before it passed', async () => {
     const { checks, byName } = await checksOf(at('good'))
     const names = checks.map((check) => check.name)
-    expect(names).toEqual(['platform', 'glibc', 'node', 'addon', 'libtorch', 'libc10.so', 'libtorch_cpu.so', 'libtorch version', 'first call', 'NVIDIA driver', 'cache', 'pip'])
+    expect(names).toEqual([
+      'platform',
+      'glibc',
+      'node',
+      'addon',
+      'libtorch',
+      'libc10.so',
+      'libtorch_cpu.so',
+      'libtorch version',
+      'first call',
+      'NVIDIA driver',
+      'cache',
+      'pip',
+    ])
     expect(checks.filter((check) => !check.ok).map((check) => check.name)).toEqual(['first call'])
     expect(byName.libtorch?.value).toContain('2.15.3+cpu')
   })

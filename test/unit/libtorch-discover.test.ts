@@ -31,7 +31,15 @@ function cached(flavour: 'cpu' | 'cuda', sizeBytes = 0): void {
   const cuda = flavour === 'cuda' ? ['libc10_cuda.so', 'libtorch_cuda.so'] : []
   libtorch(`${entry}/libtorch`, `2.15.0+${flavour}`, ['libc10.so', 'libtorch_cpu.so', ...cuda])
   const libraries = [{ path: 'libtorch/lib/libtorch_cpu.so', sizeBytes }]
-  const receipt = { format: 1, version: `2.15.0+${flavour}`, flavour, source: 'test', root: 'libtorch', libraries, totalBytes: 0 }
+  const receipt = {
+    format: 1,
+    version: `2.15.0+${flavour}`,
+    flavour,
+    source: 'test',
+    root: 'libtorch',
+    libraries,
+    totalBytes: 0,
+  }
   write(`${entry}/${receiptName}`, JSON.stringify(receipt))
 }
 
@@ -50,7 +58,11 @@ describe('order', () => {
     expect(find({}, { prebuild })).toMatchObject({ source: 'cache', flavour: 'cpu' })
     expect(find({ LIBTORCH: third }, { prebuild })).toMatchObject({ source: 'LIBTORCH', root: third })
     expect(find(environment)).toMatchObject({ source: 'DPM_TORCH_LIBTORCH', root: second })
-    expect(find(environment, { configured: first })).toMatchObject({ source: 'configure', root: first, lib: join(first, 'lib') })
+    expect(find(environment, { configured: first })).toMatchObject({
+      source: 'configure',
+      root: first,
+      lib: join(first, 'lib'),
+    })
   })
 
   test('the cache gives the flavour that the machine can use, else the one it has', () => {
@@ -76,7 +88,11 @@ describe('a folder', () => {
     write('site/torch/version.py', "from typing import Optional\n__version__ = '2.15.0+cu132'\n")
     write('site/torch/include/ATen/ATen.h')
     const root = join(home, 'site', 'torch')
-    expect(find({ LIBTORCH: join(home, 'site') })).toMatchObject({ root, version: '2.15.0+cu132', include: join(root, 'include') })
+    expect(find({ LIBTORCH: join(home, 'site') })).toMatchObject({
+      root,
+      version: '2.15.0+cu132',
+      include: join(root, 'include'),
+    })
   })
 
   test('says its version by build-version, version.py, dist-info or header', () => {
@@ -135,8 +151,19 @@ describe('pins', () => {
   })
 
   test('the CPU flavour of a CUDA wheel leaves out what links CUDA', () => {
-    const kept = ['torch/lib/libc10.so', 'torch/lib/libtorch_cpu.so', 'torch/lib/libgomp.so.1', 'nvidia/cu13/lib/libcudart.so.13', 'torch/include/ATen/ATen.h']
-    const dropped = ['torch/lib/libtorch.so', 'torch/lib/libtorch_cuda.so', 'torch/lib/libc10_cuda.so', 'nvidia/cu13/lib/libnvperf_host.so']
+    const kept = [
+      'torch/lib/libc10.so',
+      'torch/lib/libtorch_cpu.so',
+      'torch/lib/libgomp.so.1',
+      'nvidia/cu13/lib/libcudart.so.13',
+      'torch/include/ATen/ATen.h',
+    ]
+    const dropped = [
+      'torch/lib/libtorch.so',
+      'torch/lib/libtorch_cuda.so',
+      'torch/lib/libc10_cuda.so',
+      'nvidia/cu13/lib/libnvperf_host.so',
+    ]
     const python = ['torch/nn/modules/conv.py', 'torch/lib/libtorch_python.so', 'torchgen/model.py']
     expect(kept.filter((path) => wheelKeeps(path, 'cpu'))).toEqual(kept)
     expect(dropped.filter((path) => wheelKeeps(path, 'cpu'))).toEqual([])
@@ -145,8 +172,12 @@ describe('pins', () => {
   })
 
   test('the zip has the address that pytorch.org gives', () => {
-    expect(zipAddress('cpu')).toBe('https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-2.15.0%2Bcpu.zip')
-    expect(zipAddress('cuda', 'https://mirror/x/')).toBe('https://mirror/x/cu132/libtorch-shared-with-deps-2.15.0%2Bcu132.zip')
+    expect(zipAddress('cpu')).toBe(
+      'https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-2.15.0%2Bcpu.zip',
+    )
+    expect(zipAddress('cuda', 'https://mirror/x/')).toBe(
+      'https://mirror/x/cu132/libtorch-shared-with-deps-2.15.0%2Bcu132.zip',
+    )
   })
 })
 
@@ -158,7 +189,9 @@ describe('platform', () => {
     expect(platformObstacle({ ...linux, glibc: null })).toMatch(/musl/)
     expect(platformObstacle({ ...linux, glibc: '2.17' })).toMatch(/glibc 2.17/)
     expect(platformObstacle({ ...linux, system: 'darwin' })).toMatch(/darwin on x64/)
-    expect(() => requirePlatform({ ...linux, processor: 'arm64' })).toThrow(expect.objectContaining({ code: 'DPM_PLATFORM_UNSUPPORTED' }))
+    expect(() => requirePlatform({ ...linux, processor: 'arm64' })).toThrow(
+      expect.objectContaining({ code: 'DPM_PLATFORM_UNSUPPORTED' }),
+    )
   })
 
   test('versions compare by number', () => {

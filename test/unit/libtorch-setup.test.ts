@@ -31,7 +31,9 @@ function wheel(name: string, version: string, files: Files, lies: Files = {}): U
   const information = `${name.replaceAll('-', '_')}-${version}.dist-info`
   const all: Files = { ...files, [`${information}/METADATA`]: `Name: ${name}\nVersion: ${version}\n` }
   const record = Object.entries(all).map(([path, text]) => {
-    const digest = createHash('sha256').update(lies[path] ?? text).digest('base64url')
+    const digest = createHash('sha256')
+      .update(lies[path] ?? text)
+      .digest('base64url')
     return `${path},sha256=${digest},${text.length}`
   })
   return zip({ ...all, [`${information}/RECORD`]: `${[...record, `${information}/RECORD,,`].join('\n')}\n` })
@@ -54,8 +56,12 @@ const torchFiles = (version = '2.15.0'): Files => ({
 const torchWheel = 'torch-2.15.0-cp312-cp312-manylinux_2_28_x86_64.whl'
 const wheels = (): Record<string, Uint8Array> => ({
   [torchWheel]: wheel('torch', '2.15.0', torchFiles()),
-  'nvidia_cuda_runtime-13.2.86-py3-none-any.whl': wheel('nvidia-cuda-runtime', '13.2.86', { 'nvidia/cu13/lib/libcudart.so.13': 'cudart' }),
-  'nvidia_cuda_cupti-13.2.86-py3-none-any.whl': wheel('nvidia-cuda-cupti', '13.2.86', { 'nvidia/cu13/lib/libcupti.so.13': 'cupti' }),
+  'nvidia_cuda_runtime-13.2.86-py3-none-any.whl': wheel('nvidia-cuda-runtime', '13.2.86', {
+    'nvidia/cu13/lib/libcudart.so.13': 'cudart',
+  }),
+  'nvidia_cuda_cupti-13.2.86-py3-none-any.whl': wheel('nvidia-cuda-cupti', '13.2.86', {
+    'nvidia/cu13/lib/libcupti.so.13': 'cupti',
+  }),
 })
 const officialZip = (version = '2.15.0+cpu') =>
   zip({
@@ -74,7 +80,12 @@ async function put(files: Record<string, Uint8Array>): Promise<string> {
   return place
 }
 
-function setup(options: Record<string, unknown>, messages: string[] = [], signal?: AbortSignal, environment: Record<string, string> = {}) {
+function setup(
+  options: Record<string, unknown>,
+  messages: string[] = [],
+  signal?: AbortSignal,
+  environment: Record<string, string> = {},
+) {
   return setupLibtorch(
     { flavour: 'cpu', ...options },
     { environment: { DPM_TORCH_HOME: cache, ...environment }, onMessage: (line) => messages.push(line), signal },
@@ -127,11 +138,17 @@ describe('from what the user has', () => {
     // site-packages, as the first setup left them
     cache = join(folder, 'second')
     const copied = await setup({ from: first })
-    expect(copied.libtorch).toMatchObject({ root: join(cache, 'libtorch-2.15.0-cpu', 'torch'), version: '2.15.0+cu132' })
+    expect(copied.libtorch).toMatchObject({
+      root: join(cache, 'libtorch-2.15.0-cpu', 'torch'),
+      version: '2.15.0+cu132',
+    })
     cache = join(folder, 'third')
     await writeFile(join(folder, 'libtorch.zip'), officialZip())
     const unzipped = await setup({ from: join(folder, 'libtorch.zip') })
-    expect(unzipped.libtorch).toMatchObject({ root: join(cache, 'libtorch-2.15.0-cpu', 'libtorch'), version: '2.15.0+cpu' })
+    expect(unzipped.libtorch).toMatchObject({
+      root: join(cache, 'libtorch-2.15.0-cpu', 'libtorch'),
+      version: '2.15.0+cpu',
+    })
     expect(await readdir(unzipped.libtorch.lib)).toEqual(['libc10.so', 'libtorch_cpu.so'])
   })
 
@@ -147,10 +164,25 @@ describe('from what the user has', () => {
   })
 
   test.each([
-    ['another version', { 'torch-2.14.0-x.whl': wheel('torch', '2.14.0', torchFiles('2.14.0')) }, 'DPM_LIBTORCH_MISMATCH', /is torch 2.14.0/],
+    [
+      'another version',
+      { 'torch-2.14.0-x.whl': wheel('torch', '2.14.0', torchFiles('2.14.0')) },
+      'DPM_LIBTORCH_MISMATCH',
+      /is torch 2.14.0/,
+    ],
     ['another version of the zip', { 'libtorch-x.zip': officialZip('2.14.1+cpu') }, 'DPM_LIBTORCH_MISMATCH', /2.14.1/],
-    ['a truncated wheel', { [torchWheel]: wheel('torch', '2.15.0', torchFiles()).subarray(0, -100) }, 'DPM_FILE_INVALID', /cut short/],
-    ['a file that is not the one in RECORD', { [torchWheel]: wheel('torch', '2.15.0', torchFiles(), { 'torch/lib/libc10.so': 'other' }) }, 'DPM_FILE_INVALID', /libc10.so .* SHA-256/],
+    [
+      'a truncated wheel',
+      { [torchWheel]: wheel('torch', '2.15.0', torchFiles()).subarray(0, -100) },
+      'DPM_FILE_INVALID',
+      /cut short/,
+    ],
+    [
+      'a file that is not the one in RECORD',
+      { [torchWheel]: wheel('torch', '2.15.0', torchFiles(), { 'torch/lib/libc10.so': 'other' }) },
+      'DPM_FILE_INVALID',
+      /libc10.so .* SHA-256/,
+    ],
     ['another wheel', { 'torch-9.whl': zip({ 'numpy/__init__.py': '' }) }, 'DPM_FILE_INVALID', /holds neither/],
     ['an empty folder', {}, 'DPM_FILE_INVALID', /no torch-\*.whl/],
   ])('%s is refused and leaves nothing', async (_name, files, code, message) => {
@@ -276,13 +308,16 @@ describe('two at once', () => {
   })
 })
 
-test('a cache that cannot be written says where and how to choose another', async () => {
-  await writeFile(join(folder, 'file'), '')
-  cache = join(folder, 'file', 'cache')
-  const work = setup({ from: folder })
-  await expect(work).rejects.toMatchObject({ code: 'DPM_WRITE_FAILED' })
-  await expect(work).rejects.toThrow(/Set DPM_TORCH_HOME/)
-})
+test.each([['below a file'], ['on a file system without folders']])(
+  'a cache %s says where and how to choose another',
+  async (kind) => {
+    await writeFile(join(folder, 'file'), '')
+    cache = kind === 'below a file' ? join(folder, 'file', 'cache') : '/proc/dpm-torch/cache'
+    const work = setup({ from: folder })
+    await expect(work).rejects.toMatchObject({ code: 'DPM_WRITE_FAILED' })
+    await expect(work).rejects.toThrow(/Set DPM_TORCH_HOME/)
+  },
+)
 
 test('options are complete and named when wrong', () => {
   expect(SetupOptions.parse({})).toEqual({ source: 'auto', flavour: 'auto', force: false })

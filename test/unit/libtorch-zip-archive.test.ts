@@ -35,7 +35,15 @@ function craft(entries: readonly Crafted[], wideEnd = false): Buffer {
   const parts: Buffer[] = []
   const central: Buffer[] = []
   let offset = 0
-  for (const { name, data, declaredSize = data.length, declaredCrc32 = crc32(data), wide = false, flags = 0, unixMode = 0 } of entries) {
+  for (const {
+    name,
+    data,
+    declaredSize = data.length,
+    declaredCrc32 = crc32(data),
+    wide = false,
+    flags = 0,
+    unixMode = 0,
+  } of entries) {
     const body = deflateRawSync(data)
     const path = Buffer.from(name)
     const local = Buffer.alloc(30)
@@ -59,7 +67,8 @@ function craft(entries: readonly Crafted[], wideEnd = false): Buffer {
     if (wide) {
       extra.writeUInt16LE(1, 0)
       extra.writeUInt16LE(24, 2)
-      for (const [index, value] of [declaredSize, body.length, offset].entries()) extra.writeBigUInt64LE(BigInt(value), 4 + 8 * index)
+      for (const [index, value] of [declaredSize, body.length, offset].entries())
+        extra.writeBigUInt64LE(BigInt(value), 4 + 8 * index)
     }
     central.push(header, path, extra)
     offset += 30 + path.length + body.length
@@ -89,7 +98,12 @@ describe('reading', () => {
     const large = new Uint8Array(3_000_000).map((_, index) => (index * 7919) % 251)
     const path = await file(
       'plain.zip',
-      zipSync({ 'a/b.txt': strToU8('hello'), 'a/large.bin': large, 'stored.bin': [large, { level: 0 }], 'empty/': new Uint8Array() }),
+      zipSync({
+        'a/b.txt': strToU8('hello'),
+        'a/large.bin': large,
+        'stored.bin': [large, { level: 0 }],
+        'empty/': new Uint8Array(),
+      }),
     )
     const archive = await openZip(path)
     expect(archive.entries.map((entry) => entry.path)).toEqual(['a/b.txt', 'a/large.bin', 'stored.bin'])
@@ -98,7 +112,11 @@ describe('reading', () => {
     expect((await archive.read(hello)).toString()).toBe('hello')
     let observed = 0
     const target = join(folder, 'large.bin')
-    await archive.extract(deflated, createWriteStream(target), { observe: (chunk) => { observed += chunk.length } })
+    await archive.extract(deflated, createWriteStream(target), {
+      observe: (chunk) => {
+        observed += chunk.length
+      },
+    })
     expect(Buffer.compare(await readFile(target), large)).toBe(0)
     expect(observed).toBe(large.length)
     expect(Buffer.compare(await archive.read(stored), large)).toBe(0)
@@ -106,7 +124,16 @@ describe('reading', () => {
   })
 
   test('reads ZIP64 sizes, offsets and directory', async () => {
-    const path = await file('wide.zip', craft([{ name: 'first', data: text }, { name: 'wide', data: text, wide: true }], true))
+    const path = await file(
+      'wide.zip',
+      craft(
+        [
+          { name: 'first', data: text },
+          { name: 'wide', data: text, wide: true },
+        ],
+        true,
+      ),
+    )
     const archive = await openZip(path)
     const wide = archive.entries[1]
     if (!wide) throw new Error('two entries')
@@ -118,13 +145,28 @@ describe('reading', () => {
 
 describe('refusing', () => {
   const cases: readonly [string, Buffer, RegExp][] = [
-    ['a path above the folder', craft([{ name: 'a/../../evil', data: text }]), /outside its folder, to "a\/..\/..\/evil"/],
+    [
+      'a path above the folder',
+      craft([{ name: 'a/../../evil', data: text }]),
+      /outside its folder, to "a\/..\/..\/evil"/,
+    ],
     ['an absolute path', craft([{ name: '/etc/passwd', data: text }]), /outside its folder/],
     ['a Windows path', craft([{ name: 'a\\..\\evil', data: text }]), /outside its folder/],
     ['a link', craft([{ name: 'link', data: text, unixMode: 0o120777 }]), /link is a link/],
     ['an encrypted entry', craft([{ name: 'secret', data: text, flags: 1 }]), /encrypted/],
-    ['a ratio that deflate cannot reach', craft([{ name: 'bomb', data: text, declaredSize: 4e9 }]), /more than deflate can/],
-    ['the same path twice', craft([{ name: 'a', data: text }, { name: 'a', data: text }]), /in it twice/],
+    [
+      'a ratio that deflate cannot reach',
+      craft([{ name: 'bomb', data: text, declaredSize: 4e9 }]),
+      /more than deflate can/,
+    ],
+    [
+      'the same path twice',
+      craft([
+        { name: 'a', data: text },
+        { name: 'a', data: text },
+      ]),
+      /in it twice/,
+    ],
     ['something else', Buffer.from('not a zip at all, only words that are long enough'), /list of files/],
   ]
   test.each(cases)('%s', async (name, bytes, message) => {
@@ -134,7 +176,10 @@ describe('refusing', () => {
   })
 
   test('entries that share bytes', async () => {
-    const bytes = craft([{ name: 'a', data: text }, { name: 'b', data: text }])
+    const bytes = craft([
+      { name: 'a', data: text },
+      { name: 'b', data: text },
+    ])
     const second = bytes.lastIndexOf(Buffer.from([0x50, 0x4b, 0x01, 0x02]))
     bytes.writeUInt32LE(0, second + 42)
     await expect(openZip(await file('overlap.zip', bytes))).rejects.toThrow(/overlaps/)
@@ -151,11 +196,15 @@ describe('refusing', () => {
     ['fewer bytes than declared', { declaredSize: text.length + 5 }, /expected 1005 bytes/],
     ['more bytes than declared', { declaredSize: 10 }, /damaged/],
   ])('%s', async (name, lie, message) => {
-    const archive = await openZip(await file(`${name.replaceAll(' ', '-')}.zip`, craft([{ name: 'a', data: text, ...lie }])))
+    const archive = await openZip(
+      await file(`${name.replaceAll(' ', '-')}.zip`, craft([{ name: 'a', data: text, ...lie }])),
+    )
     const entry = archive.entries[0]
     if (!entry) throw new Error('one entry')
     await expect(archive.read(entry)).rejects.toThrow(message)
-    await expect(archive.extract(entry, createWriteStream(join(folder, 'out')))).rejects.toMatchObject({ code: 'DPM_FILE_INVALID' })
+    await expect(archive.extract(entry, createWriteStream(join(folder, 'out')))).rejects.toMatchObject({
+      code: 'DPM_FILE_INVALID',
+    })
     await archive.close()
   })
 })
