@@ -134,16 +134,12 @@ function describeCall(value: unknown): string {
 
 function checkDriver(libtorch: Libtorch | null, add: Add): void {
   const driver = nvidiaDriver()
-  if (driver === null) return add('NVIDIA driver', true, 'none: dpm-torch runs on the processor')
-  if (libtorch?.flavour === 'cpu') {
-    return add(
-      'NVIDIA driver',
-      true,
-      `${driver}, but this libtorch has no CUDA`,
-      'Run `npx dpm-torch setup --flavour cuda` to use the GPU.',
-    )
-  }
-  add('NVIDIA driver', true, driver)
+  const blind = driver !== null && libtorch?.flavour === 'cpu'
+  const value =
+    driver === null
+      ? 'none: dpm-torch runs on the processor'
+      : `${driver}${blind ? ', but this libtorch has no CUDA' : ''}`
+  add('NVIDIA driver', true, value, blind ? 'Run `npx dpm-torch setup --flavour cuda` to use the GPU.' : null)
 }
 
 async function checkCache(cache: string, complete: boolean, add: Add): Promise<void> {

@@ -246,7 +246,10 @@ class Check extends Transform {
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.sizeBytes += chunk.length
-    if (this.sizeBytes > this.#limit) return done(new Error(`more than the ${this.#limit} bytes that it declares`))
+    if (this.sizeBytes > this.#limit) {
+      done(new Error(`more than the ${this.#limit} bytes that it declares`))
+      return
+    }
     this.crc32 = crc32(chunk, this.crc32)
     this.#observe?.(chunk)
     done(null, chunk)
