@@ -1,6 +1,6 @@
 /** `dpm-torch doctor`: says what works and what does not, and what to do about it. */
 import { Command } from 'commander'
-import { type Check, diagnose } from '../libtorch/doctor.js'
+import type { Check } from '../libtorch/doctor.js'
 
 export function doctorCommand(): Command {
   return new Command('doctor')
@@ -10,6 +10,7 @@ export function doctorCommand(): Command {
 }
 
 async function run(flags: { readonly json?: boolean }): Promise<void> {
+  const { diagnose } = await import('../libtorch/doctor.js')
   const diagnosis = await diagnose(flags.json ? {} : { onCheck: print })
   if (flags.json) console.log(JSON.stringify(diagnosis))
   else console.log(diagnosis.ok ? '\ndpm-torch can run here.' : '\ndpm-torch cannot run here yet.')

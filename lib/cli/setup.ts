@@ -1,8 +1,8 @@
 /** `dpm-torch setup`: installs libtorch into the cache. */
 import { Command, Option } from 'commander'
-import { flavours } from '../libtorch/manifest.js'
+import { flavours, setupSources } from '../libtorch/manifest.js'
 import { type SetupProgress, showBytes, showProgress } from '../libtorch/progress.js'
-import { setupLibtorch, setupSources } from '../libtorch/setup.js'
+import { interruptible } from './interrupt.js'
 
 interface SetupFlags {
   readonly from?: string
@@ -31,27 +31,29 @@ Environment:
   DPM_TORCH_LIBTORCH  a libtorch of your own, used instead of the cache`
 
 async function run(flags: SetupFlags): Promise<void> {
-  const controller = new AbortController()
-  const interrupt = () => controller.abort(new Error('interrupted'))
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
+  const { setupLibtorch } = await import('../libtorch/setup.js')
   const line = new ProgressLine(process.stderr)
   try {
     const { from, source, flavour, force = false } = flags
-    const result = await setupLibtorch(
-      { ...(from === undefined ? {} : { from }), source, flavour, force },
-      { signal: controller.signal, onProgress: (progress) => line.show(progress), onMessage: (text) => line.print(text) },
+    const result = await interruptible((signal) =>
+      setupLibtorch(
+        { ...(from === undefined ? {} : { from }), source, flavour, force },
+        { signal, onProgress: (progress) => line.show(progress), onMessage: (text) => line.print(text) },
+      ),
     )
     line.clear()
     const { libtorch, folder, sizeBytes, seconds, installed } = result
     if (flags.json) {
-      console.log(JSON.stringify({ folder, root: libtorch.root, version: libtorch.version, flavour: libtorch.flavour, sizeBytes, seconds, installed }))
+      const { root, version, flavour: found } = libtorch
+      console.log(JSON.stringify({ folder, root, version, flavour: found, sizeBytes, seconds, installed }))
       return
     }
     const what = `libtorch ${libtorch.version} (${libtorch.flavour}, ${showBytes(sizeBytes)})`
-    console.log(installed ? `${what} is installed in ${folder}, in ${Math.ceil(seconds)} s.` : `${what} is already in ${folder}.`)
+    console.log(
+      installed ? `${what} is installed in ${folder}, in ${Math.ceil(seconds)} s.` : `${what} is already in ${folder}.`,
+    )
   } finally {
     line.clear()
-    process.removeListener('SIGINT', interrupt).removeListener('SIGTERM', interrupt)
   }
 }
 

@@ -34,7 +34,10 @@ export async function drawPreview(source: Source, settings: PreviewSettings, pla
 /** Draws `samples/denoising.gif`: the same images, from noise to the end. @returns its path. */
 export async function drawAnimation(source: Source, settings: PreviewSettings, place: PreviewPlace): Promise<string> {
   const { signal } = place
-  using generation = await startGeneration(source, { ...previewOptions(source, settings, signal), steps: animationSteps(source, settings) })
+  using generation = await startGeneration(source, {
+    ...previewOptions(source, settings, signal),
+    steps: animationSteps(source, settings),
+  })
   const every = Math.max(1, Math.ceil(generation.program.steps / animationFrames))
   const frames: ImageGrid[] = []
   for (;;) {
@@ -48,12 +51,17 @@ export async function drawAnimation(source: Source, settings: PreviewSettings, p
   return path
 }
 
-function animationSteps(source: Source, settings: PreviewSettings): number {
+/** Steps of the animation: enough for its frames. */
+export function animationSteps(source: Source, settings: PreviewSettings): number {
   return Math.min(source.process.schedule.steps, Math.max(settings.steps, animationFrames))
 }
 
 /** Rows of one class each where there are classes, as many as asked; the same noise at every step of the run. */
-function previewOptions(source: Source, settings: PreviewSettings, signal: AbortSignal | undefined): GenerateOptions {
+export function previewOptions(
+  source: Source,
+  settings: PreviewSettings,
+  signal: AbortSignal | undefined,
+): GenerateOptions {
   const { columns, sampler, spacing } = settings
   const rows = source.classes.length > 0 ? Math.min(settings.rows, source.classes.length) : settings.rows
   const classes = Array.from({ length: rows * columns }, (_, index) => Math.floor(index / columns))

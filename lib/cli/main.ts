@@ -1,0 +1,15 @@
+#!/usr/bin/env node
+/** The executable `dpm-torch`. */
+import { runProgram } from './program.js'
+
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    // Whoever read our output has left, as `head` does: nothing more is wanted.
+    if (error.code === 'EPIPE') process.exit(0)
+    throw error
+  })
+}
+
+void runProgram(process.argv).then((exitCode) => {
+  process.exitCode = exitCode
+})

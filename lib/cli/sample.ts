@@ -1,0 +1,275 @@
+/** `dpm-torch sample`: draws images from a run or a checkpoint. */
+import { access } from 'node:fs/promises'
+import { extname, join } from 'node:path'
+import { Command, Option } from 'commander'
+import { DpmError } from '../errors.js'
+import type { Diffusion } from '../generation/diffusion.js'
+import type { GenerateOptions } from '../generation/generate.js'
+import type { Images } from '../images/image-batch.js'
+import { type Assignment, assign } from '../options/assign.js'
+import { formatDuration } from '../training/progress.js'
+import type { RunSettings } from '../training/run-options.js'
+import {
+  type CommonFlags,
+  deviceFlag,
+  finiteNumber,
+  jsonFlag,
+  precisionFlag,
+  seedFlag,
+  setFlag,
+  wholeNumber,
+} from './flags.js'
+import { interruptible } from './interrupt.js'
+import { StatusLine } from './status-line.js'
+import { count, shapeText } from './words.js'
+
+interface SampleFlags extends CommonFlags {
+  readonly count?: number
+  readonly classes?: string
+  readonly guidance?: number
+  readonly sampler?: string
+  readonly steps?: number
+  readonly spacing?: string
+  readonly set?: readonly Assignment[]
+  readonly seed: number
+  readonly weights?: string
+  readonly chunk?: number
+  readonly device?: string
+  readonly precision?: 'float32' | 'tf32' | 'bfloat16' | 'float16'
+  readonly out?: string
+  readonly grid?: boolean
+  readonly files?: boolean
+  readonly columns?: number
+  readonly gif?: string
+}
+
+const help = `
+Examples:
+  dpm-torch sample runs/sprites
+  dpm-torch sample runs/sprites --classes "Food & Drink,Flags" --guidance 3 --count 32 --out food.png
+  dpm-torch sample runs/sprites --sampler ddpm --gif denoising.gif
+  dpm-torch sample runs/sprites --count 1000 --out images/ --files
+
+What is not given is taken from the run's own previews. Image k of a seed is the same however many are drawn; with
+--chunk to the last bit.`
+
+export function sampleCommand(): Command {
+  return new Command('sample')
+    .description('draw images from a run folder or a checkpoint')
+    .argument('<run>', 'a run folder, or a .safetensors checkpoint')
+    .option('--count <number>', 'how many images (default: 16, or as many as fill the rows of classes)', wholeNumber(1))
+    .option('--classes <list>', 'names or indices, separated by commas, dealt out in turn; none draws without class')
+    .option('--guidance <scale>', 'classifier-free guidance; 1 is the plain conditional network', finiteNumber)
+    .option('--sampler <name>', 'how to get from noise to images')
+    .option('--steps <number>', 'steps of the sampler', wholeNumber(1))
+    .option('--spacing <name>', 'how the times of the steps are spread')
+    .addOption(setFlag('an option of the sampler, such as eta=1; may be given again'))
+    .addOption(seedFlag('the noise is a function of it').default(0))
+    .option('--weights <which>', 'trained, or the index of an averaged copy (default: the first)')
+    .option('--chunk <number>', 'images per call of the network', wholeNumber(1))
+    .addOption(deviceFlag())
+    .addOption(precisionFlag())
+    .option(
+      '--out <path>',
+      "a picture (.png, .jpg, .webp) or a folder (default: the run's samples/, else ./samples.png)",
+    )
+    .addOption(new Option('--grid', 'all images in one picture, also when --out is a folder'))
+    .addOption(new Option('--files', 'a file for each image, in the folder --out'))
+    .option('--columns <number>', 'images in a row of the picture', wholeNumber(1))
+    .option('--gif <file>', 'how the images come out of noise, as an animation')
+    .addOption(jsonFlag())
+    .addHelpText('after', help)
+    .action(run)
+}
+
+async function run(path: string, flags: SampleFlags): Promise<void> {
+  if (flags.gif !== undefined && extname(flags.gif).toLowerCase() !== '.gif') {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `Expected a name that ends in .gif for \`--gif\` but received "${flags.gif}".`,
+    )
+  }
+  const place = await placeOf(path, flags)
+  const { Diffusion } = await import('../generation/diffusion.js')
+  const line = new StatusLine()
+  const startedAt = performance.now()
+  await interruptible(async (signal) => {
+    const stored = await readStored(path)
+    using model = await Diffusion.load(stored.path, {
+      ...(flags.device === undefined ? {} : { device: flags.device }),
+      ...(flags.precision === undefined ? {} : { precision: flags.precision }),
+      ...(flags.weights === undefined ? {} : { weights: weightsOf(flags.weights) }),
+    })
+    const { options, columns } = await resolveOptions(model, stored.previews, flags)
+    const program = model.record(options)
+    line.print(`${stored.name}${describe(model, options, program.steps)}`)
+    const onStep = (step: number): void =>
+      line.show(() => `step ${step} of ${program.steps} · ${formatDuration((performance.now() - startedAt) / 1000)}`)
+    const images = await draw(model, { ...options, signal }, flags, columns, onStep)
+    const written = await write(images, place, columns)
+    line.clear()
+    const seconds = (performance.now() - startedAt) / 1000
+    if (flags.json) {
+      const { count: drawn, sampler, seed, guidance, spacing } = options
+      const gif = flags.gif ?? null
+      const settings = { count: drawn, sampler, steps: program.steps, spacing, seed, guidance: guidance ?? null }
+      console.log(
+        JSON.stringify({ ...written, gif, ...settings, classes: options.classes ?? null, step: model.step, seconds }),
+      )
+      return
+    }
+    if (written.grid !== null) console.log(written.grid)
+    if (written.files.length > 0) console.log(`${written.files[0]} … ${written.files.at(-1)}`)
+    if (flags.gif !== undefined) console.log(flags.gif)
+  }).finally(() => line.clear())
+}
+
+type Previews = RunSettings['previews']
+
+/** The checkpoint that is drawn from, and how its run draws previews; a model from elsewhere has the defaults. */
+async function readStored(
+  path: string,
+): Promise<{ readonly path: string; readonly name: string; readonly previews: Previews }> {
+  const { readCheckpoint } = await import('../checkpoints/checkpoint-folder.js')
+  const { runSchema } = await import('../training/run-options.js')
+  await using checkpoint = await readCheckpoint(path)
+  const { name, previews } = checkpoint.settings
+  const parsed = runSchema.shape.previews.safeParse(previews)
+  return {
+    path: checkpoint.path,
+    name: typeof name === 'string' ? name : 'model',
+    previews: parsed.success ? parsed.data : runSchema.shape.previews.parse({}),
+  }
+}
+
+interface Resolved {
+  readonly options: GenerateOptions & { readonly count: number; readonly seed: number }
+  /** Images in a row; undefined leaves it to the grid. */
+  readonly columns: number | undefined
+}
+
+/** What the flags ask for; for the rest, what the run's own previews are drawn with. */
+async function resolveOptions(model: Diffusion, previews: Previews, flags: SampleFlags): Promise<Resolved> {
+  const { network } = model.settings
+  const { parseSampler } = await import('../sampling/samplers.js')
+  const { spacingNames } = await import('../sampling/spacings/list.js')
+  const { expected } = await import('../errors.js')
+  const spacing = spacingNames.find((name) => name === (flags.spacing ?? previews.spacing))
+  if (spacing === undefined)
+    throw expected(`one of ${spacingNames.join(', ')}`, '--spacing', flags.spacing, '', 'DPM_INVALID_OPTION')
+  const isPreviewSampler = flags.sampler === undefined || flags.sampler === previews.sampler.kind
+  const base = isPreviewSampler ? previews.sampler : { kind: flags.sampler }
+  const sampler = parseSampler(assign(base as Record<string, unknown>, flags.set ?? []) as never, '--sampler and --set')
+  const times = model.process.schedule.steps
+  // Another sampler than that of the previews need not do with as few steps.
+  const steps = flags.steps ?? (isPreviewSampler ? Math.min(previews.steps, times) : undefined)
+  const classes = classesOf(model, flags.classes)
+  const rowLength = classes !== undefined && classes.length > 1 && classes.length <= 20 ? classes.length : undefined
+  const guidance = flags.guidance ?? (classes !== undefined && network.nullClass ? previews.guidance : undefined)
+  return {
+    options: {
+      count: flags.count ?? (rowLength === undefined ? 16 : rowLength * Math.ceil(16 / rowLength)),
+      sampler,
+      steps,
+      spacing,
+      seed: flags.seed,
+      classes,
+      guidance,
+      chunk: flags.chunk,
+    },
+    columns: flags.columns ?? rowLength,
+  }
+}
+
+/** Names may look like numbers: a name counts first. Undefined draws without class. */
+function classesOf(model: Diffusion, text: string | undefined): (number | string)[] | undefined {
+  if (text === undefined) return model.classes.length > 0 ? model.classes.map((_, index) => index) : undefined
+  if (text === 'none' && !model.classes.includes('none')) return undefined
+  return text.split(',').map((one) => {
+    const name = one.trim()
+    return !model.classes.includes(name) && /^[0-9]+$/.test(name) ? Number(name) : name
+  })
+}
+
+function weightsOf(text: string): number | 'trained' {
+  if (text === 'trained') return text
+  return /^[0-9]+$/.test(text) ? Number(text) : (text as never)
+}
+
+function describe(
+  model: Diffusion,
+  { count: drawn = 0, sampler, seed, guidance, classes }: GenerateOptions,
+  steps: number,
+): string {
+  const kind = typeof sampler === 'object' ? sampler.kind : sampler
+  const guided = classes !== undefined && guidance !== undefined && guidance !== 1 ? `, guidance ${guidance}` : ''
+  return ` at step ${count(model.step)}: ${count(drawn)} images of ${shapeText(model.image)}, ${kind} in ${steps} steps${guided}, seed ${seed}`
+}
+
+/** Draws the images; with --gif also the states on the way. */
+async function draw(
+  model: Diffusion,
+  options: GenerateOptions,
+  flags: SampleFlags,
+  columns: number | undefined,
+  onStep: (step: number) => void,
+): Promise<Images> {
+  if (flags.gif === undefined) return model.sample({ ...options, onProgress: ({ step }) => onStep(step) })
+  const { drawFrames } = await import('../generation/frames.js')
+  const { writeAnimation } = await import('../images/animation.js')
+  const { images, frames } = await drawFrames(model, options, { onStep })
+  const grids = [...frames, images].map((frame) => frame.grid(columns === undefined ? {} : { columns }))
+  await writeAnimation(flags.gif, grids, options.signal ? { signal: options.signal } : {})
+  return images
+}
+
+interface Place {
+  readonly grid: string | undefined
+  readonly folder: string | undefined
+}
+
+const pictureEndings = ['.png', '.jpg', '.jpeg', '.webp']
+
+/** Where pictures go: known before anything is drawn, so that a wrong flag costs no time. */
+async function placeOf(path: string, flags: SampleFlags): Promise<Place> {
+  const isPicture = flags.out !== undefined && pictureEndings.includes(extname(flags.out).toLowerCase())
+  if (isPicture) {
+    if (!flags.files) return { grid: flags.out, folder: undefined }
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `--files needs a folder for --out, and "${flags.out}" is the name of a picture.`,
+    )
+  }
+  const base = flags.out ?? (await defaultPlace(path))
+  const wantsFiles = flags.files === true || (flags.out !== undefined && !flags.grid)
+  const wantsGrid = flags.grid === true || !wantsFiles
+  const grid = flags.out === undefined ? `${base}.png` : join(base, 'grid.png')
+  return { grid: wantsGrid ? grid : undefined, folder: wantsFiles ? base : undefined }
+}
+
+/** `<run>/samples/sample-0001` with the first number that is free, or `samples` here when a file was named. */
+async function defaultPlace(path: string): Promise<string> {
+  if (!(await exists(join(path, 'config.json')))) return 'samples'
+  for (let number = 1; ; number++) {
+    const base = join(path, 'samples', `sample-${String(number).padStart(4, '0')}`)
+    const taken = (await exists(`${base}.png`)) || (await exists(base))
+    if (!taken) return base
+  }
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function write(
+  images: Images,
+  { grid, folder }: Place,
+  columns: number | undefined,
+): Promise<{ readonly grid: string | null; readonly files: readonly string[] }> {
+  const files = folder === undefined ? [] : await images.toFiles(folder)
+  if (grid !== undefined) await images.grid(columns === undefined ? {} : { columns }).toFile(grid)
+  return { grid: grid ?? null, files }
+}

@@ -1,0 +1,34 @@
+/** Numbers and shapes as commands print them. */
+import type { ImageShape } from '../datasets/data-set.js'
+
+/** `12,345` */
+export function count(value: number): string {
+  return Math.round(value).toLocaleString('en-US')
+}
+
+/** `3×32×32`: channels, height, width. */
+export function shapeText({ channels, height, width }: ImageShape): string {
+  return [channels, height, width].join('×')
+}
+
+/** Lines in columns; the last column is as wide as it is. */
+export function columns(rows: readonly (readonly string[])[], gap = 2): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  return rows.map((row) =>
+    row
+      .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd((widths[column] ?? 0) + gap)))
+      .join('')
+      .trimEnd(),
+  )
+}
+
+/** Text in lines of at most so many characters, broken between words. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = []
+  for (const word of text.split(/\s+/)) {
+    const last = lines.at(-1)
+    if (last === undefined || last.length + 1 + word.length > width) lines.push(word)
+    else lines[lines.length - 1] = `${last} ${word}`
+  }
+  return lines
+}

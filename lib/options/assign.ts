@@ -1,0 +1,82 @@
+/** `--set a.b=c`: options changed one at a time, by their dotted paths, before the schema sees them. */
+import { DpmError, expected } from '../errors.js'
+
+export interface Assignment {
+  readonly path: readonly string[]
+  /** Undefined takes the option out, so that its default holds again. */
+  readonly value: unknown
+}
+
+type Options = Readonly<Record<string, unknown>>
+
+/**
+ * Reads `a.b=c`. The value is JSON where it can be read so (`3`, `true`, `[1,2]`, `{"kind":"ddim"}`, `"7"`), else a
+ * string as it stands; with nothing after the `=` the option is taken out.
+ * @throws DpmError DPM_INVALID_OPTION
+ */
+export function parseAssignment(text: string): Assignment {
+  const equals = text.indexOf('=')
+  const path = (equals < 0 ? text : text.slice(0, equals)).trim().split('.')
+  if (equals < 0 || path.some((name) => name === '')) {
+    throw expected('an option and its value, such as training.batch=32,', '--set', text, '', 'DPM_INVALID_OPTION')
+  }
+  return { path, value: parseValue(text.slice(equals + 1)) }
+}
+
+function parseValue(text: string): unknown {
+  if (text === '') return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+/**
+ * A copy of the options with the changes made. Objects on the way are made where there are none; items of a list are
+ * reached by their index, and the index after the last adds one. Another `kind` begins its object anew, whatever the order
+ * of the changes; nothing else is checked here, a wrong name is for the schema to refuse.
+ * @throws DpmError DPM_INVALID_OPTION for an index that the list does not have.
+ */
+export function assign(options: Options, assignments: readonly Assignment[]): Options {
+  const isKind = ({ path }: Assignment): boolean => path.at(-1) === 'kind'
+  const ordered = [...assignments.filter(isKind), ...assignments.filter((one) => !isKind(one))]
+  return ordered.reduce<Options>((result, { path, value }) => changed(result, path, value, []) as Options, options)
+}
+
+function changed(before: unknown, path: readonly string[], value: unknown, above: readonly string[]): unknown {
+  const [name, ...rest] = path
+  if (name === undefined) return value
+  const here = [...above, name]
+  if (Array.isArray(before)) return changedList(before, name, rest, value, here)
+  const object = isObject(before) ? before : {}
+  const inner = changed(Object.hasOwn(object, name) ? object[name] : undefined, rest, value, here)
+  if (name === 'kind' && rest.length === 0 && object['kind'] !== value) return { kind: value }
+  // A computed name, so that `__proto__` becomes an option like any other, for the schema to refuse.
+  return { ...object, [name]: inner }
+}
+
+function changedList(
+  list: readonly unknown[],
+  name: string,
+  rest: readonly string[],
+  value: unknown,
+  here: readonly string[],
+): unknown[] {
+  const index = /^[0-9]{1,6}$/.test(name) ? Number(name) : Number.NaN
+  if (!(index <= list.length)) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `Expected an index from 0 to ${list.length} after \`${here.slice(0, -1).join('.')}\`, which is a list of ${list.length}, but received ${JSON.stringify(name)} in \`${here.join('.')}\`.`,
+    )
+  }
+  const copy = [...list]
+  const inner = changed(list[index], rest, value, here)
+  if (inner === undefined) copy.splice(index, 1)
+  else copy[index] = inner
+  return copy
+}
+
+function isObject(value: unknown): value is Options {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
