@@ -90,11 +90,16 @@ function unetNative(settings: UnetSettings, image: ImageShape, classes: number):
       `Expected \`network.groups\` to divide the channels of every norm but ${groups} groups do not divide ${width}. Use other groups, channels or multipliers.`,
     )
   }
-  for (const width of widths) {
+  const attending = widths.filter((_, level) => settings.attentionResolutions.includes(image.height / 2 ** level))
+  if (settings.middleAttention) attending.push(widths.at(-1) ?? settings.channels)
+  for (const width of attending) {
     const heads = settings.headChannels === null ? settings.heads : width / settings.headChannels
     if (Number.isInteger(heads) && width % heads === 0) continue
     const option = settings.headChannels === null ? `heads = ${settings.heads}` : `headChannels = ${settings.headChannels}`
-    throw new DpmError('DPM_INVALID_OPTION', `Expected \`network.${option}\` to divide the channels of every level but a level has ${width}.`)
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `Expected \`network.${option}\` to divide the channels of every level with attention but one has ${width}.`,
+    )
   }
   if (settings.classConditional && classes === 0) {
     throw new DpmError('DPM_INVALID_OPTION', '`network.classConditional` is true but the data has no classes. Set it to false or choose data with classes.')

@@ -54,7 +54,9 @@ Holder& holder_of(const Napi::Value& value, const char* wanted) {
   if (value.IsObject()) napi_check_object_type_tag(value.Env(), value, &kTag, &ours);
   DPM_CHECK(ours, "DPM_INVALID_ARGUMENT", std::string("Expected a ") + wanted + " of dpm-torch but received something else.");
   void* data = nullptr;
-  napi_unwrap(value.Env(), value, &data);
+  // Fails in an environment that is being terminated, where JavaScript still runs for a moment.
+  const napi_status status = napi_unwrap(value.Env(), value, &data);
+  DPM_CHECK(status == napi_ok && data != nullptr, "DPM_ABORTED", "This thread is being ended.");
   return *static_cast<Holder*>(data);
 }
 

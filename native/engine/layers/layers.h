@@ -38,6 +38,8 @@ class Linear {
   Linear(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, const Initialization& start, Role role = Role::inner);
   // x: …×in.
   at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
+  // The same at every position of an image: x N×in×H×W.
+  at::Tensor pointwise(const Pass& pass, const at::Tensor& x) const;
 
  private:
   ParameterIndex weight_ = 0, bias_ = 0;

@@ -1,3 +1,4 @@
+#include <ATen/ops/convolution.h>
 #include <ATen/ops/linear.h>
 
 #include "layers/initializers.h"
@@ -10,5 +11,9 @@ Linear::Linear(ParameterList& list, const std::string& name, std::int64_t in, st
       bias_(list.add(name + ".bias", {out}, bias_initializer(start, role, in))) {}
 
 at::Tensor Linear::operator()(const Pass& pass, const at::Tensor& x) const { return at::linear(x, pass[weight_], pass[bias_]); }
+
+at::Tensor Linear::pointwise(const Pass& pass, const at::Tensor& x) const {
+  return at::convolution(x, pass[weight_].unsqueeze(-1).unsqueeze(-1), pass[bias_], {1, 1}, {0, 0}, {1, 1}, false, {0, 0}, 1);
+}
 
 }  // namespace dpm
