@@ -16,10 +16,7 @@ function cmake(args) {
 }
 
 /** Returns the library's path. `work` is CMake's folder, `output` where the library goes. */
-export async function buildCuda({
-  work = join(root, 'build', 'cuda'),
-  output = join(root, 'build', 'Release'),
-} = {}) {
+export async function buildCuda({ work = join(root, 'build', 'cuda'), output = join(root, 'build', 'Release') } = {}) {
   const { discoverLibtorch } = await compiled('libtorch/discover.js')
   const nvcc = await ensureNvcc()
   const settings = {
