@@ -1,18 +1,23 @@
-/** How far the work is: on a terminal one line that is written over, elsewhere a plain line every ten seconds. */
+/**
+ * How far the work is: on a terminal one line that is written over; elsewhere a plain line every ten seconds, the first
+ * after two, so that what is quick says nothing.
+ */
 
 const plainMilliseconds = 10_000
+const firstPlainMilliseconds = 2_000
 /** A terminal is written to this often at most; training may make hundreds of steps a second. */
 const rewriteMilliseconds = 100
 
 export class StatusLine {
   readonly #stream: NodeJS.WriteStream
   readonly #clock: () => number
-  #shownAt = Number.NEGATIVE_INFINITY
+  #shownAt: number
   #isShown = false
 
   constructor(stream: NodeJS.WriteStream = process.stderr, clock: () => number = () => performance.now()) {
     this.#stream = stream
     this.#clock = clock
+    this.#shownAt = stream.isTTY ? Number.NEGATIVE_INFINITY : clock() + firstPlainMilliseconds - plainMilliseconds
   }
 
   /** Columns that a line may have. */

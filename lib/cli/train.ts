@@ -126,6 +126,7 @@ async function trainTo(
     loss.add(step.loss)
     line.show((width) => progressLine({ ...step, total: step.totalSteps, loss: loss.mean }, width))
     for (const path of step.written) line.print(`step ${count(step.step)}: wrote ${shown(path)}`)
+    if (step.fraction >= 1 && trainer.settings.previews.everySteps > 0) line.print('Drawing the last pictures.')
   }
   try {
     const { step, written } = await trainer.train({ signal, onStep })

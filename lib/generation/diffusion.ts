@@ -98,7 +98,7 @@ export class Diffusion implements Disposable {
    */
   async sample(options: GenerateOptions & { readonly onProgress?: (progress: SampleProgress) => void } = {}): Promise<Images> {
     using generation = await startGeneration(this.#source, options)
-    return drawAll(generation, options, this.image)
+    return await drawAll(generation, options, this.image)
   }
 
   /** The same step by step: leaving the loop ends the run and frees it. */
