@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 // npm run prebuild: fills prebuilds/linux-x64 with dpm-torch.glibc.node and the libraries beside it, stripped, as
-// node-gyp-build looks for them and npm ships them.
+// node-gyp-build looks for them and npm ships them. --no-cuda leaves out libdpm_cuda.so, for which nvcc is fetched.
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, readdirSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { compiled, main, Problem, root } from './build-addon.mjs'
+import { buildCuda } from './build-cuda.mjs'
 
 const folder = join(root, 'prebuilds', `${process.platform}-${process.arch}`)
 
@@ -34,6 +35,7 @@ await main(async () => {
   })
   // prebuildify moves the entry; the checkout's own build keeps one too.
   copyFileSync(join(folder, 'dpm-torch.glibc.node'), join(root, 'build', 'Release', 'dpm-torch.node'))
+  if (!process.argv.includes('--no-cuda')) await buildCuda({ output: folder })
   const tooNew = []
   for (const name of readdirSync(folder).sort()) {
     const path = join(folder, name)

@@ -50,6 +50,16 @@ export class RunFolder {
   }
 
   /**
+   * Says early what `create` would say of a folder in use; writes nothing.
+   * @throws DpmError DPM_INVALID_ARGUMENT when the folder holds a run or other files.
+   */
+  static async refuseUsed(path: string): Promise<void> {
+    const folder = resolve(path)
+    const found = await stat(folder).catch(() => undefined)
+    if (found?.isDirectory()) await refuseForeign(folder)
+  }
+
+  /**
    * Locks the folder of a run that exists, to train on. What a crash left half-written is removed.
    * @throws DpmError DPM_FILE_MISSING when there is no run; DPM_FILE_INVALID; DPM_RUN_LOCKED; DPM_WRITE_FAILED.
    */

@@ -141,6 +141,7 @@ export class Trainer implements AsyncDisposable {
       // Refuse a bad option before a folder is made, and a folder in use before any data is read.
       const fresh = resume ? undefined : resolveSettings(rest)
       if (out !== undefined && resume) open.folder = await RunFolder.resume(out)
+      else if (out !== undefined) await RunFolder.refuseUsed(out)
       const settings = fresh ?? resumedSettings(open.folder, rest)
       const device = await resolveDevice(settings.device)
       open.dataSet = await openDataSet(settings.data, { signal, progress: onOpen })
@@ -162,6 +163,7 @@ export class Trainer implements AsyncDisposable {
           await using checkpoint = await Checkpoint.open(latest)
           await open.state.restore(checkpoint)
           step = checkpoint.step
+          refuseOtherData(checkpoint, open.dataSet)
           seconds = Number(checkpoint.progress['seconds'] ?? 0)
         }
         await open.folder.writeConfig(settings as unknown as JsonObject)
@@ -293,7 +295,12 @@ export class Trainer implements AsyncDisposable {
       this.folder.checkpoints,
       {
         settings: this.settings as unknown as JsonObject,
-        progress: { step, seconds: this.#seconds(), images: step * this.settings.training.batch },
+        progress: {
+          step,
+          seconds: this.#seconds(),
+          images: step * this.settings.training.batch,
+          examples: this.dataSet.length,
+        },
         classes: this.dataSet.classes,
         image: { channels: this.dataSet.channels, height: this.dataSet.height, width: this.dataSet.width },
         tensors: this.#state.tensors(),
@@ -472,8 +479,29 @@ function resolveSettings(options: Record<string, unknown>): RunSettings {
   return runOptions.parse(overlay(readRecipe(recipe) as unknown as Record<string, unknown>, changes), `recipe ${recipe}`)
 }
 
+/** What a run keeps for life: with another of these, its weights or the order of its data would mean something else. */
+const fixedParts = ['network', 'diffusion', 'seed'] as const
+
 function resumedSettings(folder: RunFolder | undefined, options: Record<string, unknown>): RunSettings {
   const { recipe: _, ...changes } = options
   const config = (folder?.config ?? {}) as Record<string, unknown>
-  return runOptions.parse(overlay(config, changes), resolve(folder?.path ?? '.', 'config.json'))
+  const place = resolve(folder?.path ?? '.', 'config.json')
+  const before = runOptions.parse(config, place)
+  const after = runOptions.parse(overlay(config, changes), place)
+  const changed: string[] = fixedParts.filter((part) => JSON.stringify(before[part]) !== JSON.stringify(after[part]))
+  if (before.training.batch !== after.training.batch) changed.push('training.batch')
+  if (changed.length === 0) return after
+  throw new DpmError(
+    'DPM_INVALID_OPTION',
+    `A resumed run keeps its ${changed.join(', ')}: the run in ${folder?.path} has others. Begin a new run in another folder for that (a smaller memory need is \`training.microBatch\`).`,
+  )
+}
+
+function refuseOtherData(checkpoint: Checkpoint, dataSet: DataSet): void {
+  const examples = checkpoint.progress['examples']
+  if (typeof examples !== 'number' || examples === dataSet.length) return
+  throw new DpmError(
+    'DPM_DATA_INVALID',
+    `The run in ${checkpoint.path} was trained on ${examples} examples and the data set ${dataSet.name} now has ${dataSet.length}. Restore the data, or begin a new run.`,
+  )
 }
