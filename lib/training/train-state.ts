@@ -1,9 +1,11 @@
 /** The native side of a training run: network, optimizer and averaged copies, and their way into and out of checkpoints. */
 import type { Checkpoint, CheckpointTensor } from '../checkpoints/checkpoint.js'
+import type { DataSet, ImageShape } from '../datasets/data-set.js'
+import { DpmError, show } from '../errors.js'
+import { readTensor, readWeights } from '../generation/diffusion.js'
 import type { NativeBatch, NativeStepReport, NetworkHandle, TrainingHandle } from '../native/binding.js'
 import { call, callSync } from '../native/call.js'
-import { Network } from '../networks/network.js'
-import { readTensor, readWeights } from '../generation/diffusion.js'
+import type { Network } from '../networks/network.js'
 import { Tensor } from '../tensor/tensor.js'
 import { nativeOptimizer } from './optimizer.js'
 import type { RunSettings } from './run-options.js'
@@ -44,7 +46,9 @@ export class TrainState implements Disposable {
   tensors(): CheckpointTensor[] {
     const state = callSync((binding) => binding.trainingTensors(this.#training))
     return [
-      ...this.network.parameters.map(({ name, shape }) => float32(`network.${name}`, shape, () => this.network.read(name))),
+      ...this.network.parameters.map(({ name, shape }) =>
+        float32(`network.${name}`, shape, () => this.network.read(name)),
+      ),
       ...state.map(({ name, shape }) => float32(name, shape, () => this.#read(name))),
     ]
   }
@@ -72,6 +76,29 @@ export class TrainState implements Disposable {
 
   [Symbol.dispose](): void {
     this.dispose()
+  }
+}
+
+/**
+ * Refuses to go on with other data than a run began with: the weights belong to its image shape and to its classes.
+ * @throws DpmError DPM_DATA_INVALID naming both.
+ */
+export function requireSameData(checkpoint: Checkpoint, dataSet: DataSet, classConditional: boolean): void {
+  const shape = ({ channels, height, width }: ImageShape): string => [channels, height, width].join('×')
+  const [before, now] = [shape(checkpoint.image), shape(dataSet)]
+  const cure = 'Change `data` back, or begin a new run in another folder.'
+  if (before !== now) {
+    throw new DpmError(
+      'DPM_DATA_INVALID',
+      `The run was trained on images of ${before}, but the data has ${now}. ${cure}`,
+    )
+  }
+  if (classConditional && checkpoint.classes.join('\n') !== dataSet.classes.join('\n')) {
+    const list = (names: readonly string[]): string => `${names.length} classes ${show(names)}`
+    throw new DpmError(
+      'DPM_DATA_INVALID',
+      `The run was trained on ${list(checkpoint.classes)}, but the data has ${list(dataSet.classes)}. ${cure}`,
+    )
   }
 }
 

@@ -5,8 +5,8 @@
  * that must see one exact step (a checkpoint, a preview), the queue is drained.
  */
 import { resolve } from 'node:path'
-import { findLatest, writeCheckpoint } from '../checkpoints/checkpoint-folder.js'
 import { Checkpoint } from '../checkpoints/checkpoint.js'
+import { findLatest, writeCheckpoint } from '../checkpoints/checkpoint-folder.js'
 import type { JsonObject } from '../checkpoints/migrations.js'
 import { type Batch, createBatches } from '../datasets/batches.js'
 import type { DataSet, OpenProgress } from '../datasets/data-set.js'
@@ -30,7 +30,7 @@ import { overlay, readRecipe } from './recipes.js'
 import { RunFolder } from './run-folder.js'
 import { RunJournal } from './run-journal.js'
 import { type RunOptions, type RunSettings, runOptions } from './run-options.js'
-import { TrainState } from './train-state.js'
+import { requireSameData, TrainState } from './train-state.js'
 
 export interface TrainerPlace {
   /** The run folder; without one nothing is written. */
@@ -44,10 +44,19 @@ export interface TrainerPlace {
   readonly onWarning?: (message: string) => void
 }
 
-type Partially<Value> = Value extends readonly unknown[] ? Value : Value extends object ? { readonly [Key in keyof Value]?: Partially<Value[Key]> } : Value
+type Partially<Value> = Value extends readonly unknown[]
+  ? Value
+  : Value extends object
+    ? { readonly [Key in keyof Value]?: Partially<Value[Key]> }
+    : Value
 
 /** A recipe by name or file with changes laid over it, or complete run options; and the place. */
-export type TrainerOptions = TrainerPlace & (({ readonly recipe: string } & Partially<RunOptions>) | RunOptions | { readonly resume: true; readonly out: string } & Partially<RunOptions>)
+export type TrainerOptions = TrainerPlace &
+  (
+    | ({ readonly recipe: string } & Partially<RunOptions>)
+    | RunOptions
+    | ({ readonly resume: true; readonly out: string } & Partially<RunOptions>)
+  )
 
 /** One finished update. */
 export interface TrainStep {
@@ -134,9 +143,18 @@ export class Trainer implements AsyncDisposable {
    *   DPM_DEVICE_UNAVAILABLE and what loading native code throws.
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
-    const { out, resume = false, signal, onOpen, onWarning = (text: string) => process.emitWarning(text, 'DpmWarning'), ...rest } = options
-    if (resume && out === undefined) throw new DpmError('DPM_INVALID_OPTION', '`resume` needs `out`: the folder of the run to go on with.')
-    const open: { folder?: RunFolder; dataSet?: DataSet; state?: TrainState; network?: Network; journal?: RunJournal } = {}
+    const {
+      out,
+      resume = false,
+      signal,
+      onOpen,
+      onWarning = (text: string) => process.emitWarning(text, 'DpmWarning'),
+      ...rest
+    } = options
+    if (resume && out === undefined)
+      throw new DpmError('DPM_INVALID_OPTION', '`resume` needs `out`: the folder of the run to go on with.')
+    const open: { folder?: RunFolder; dataSet?: DataSet; state?: TrainState; network?: Network; journal?: RunJournal } =
+      {}
     try {
       // Refuse a bad option before a folder is made, and a folder in use before any data is read.
       const fresh = resume ? undefined : resolveSettings(rest)
@@ -150,7 +168,12 @@ export class Trainer implements AsyncDisposable {
       const learningRate = createLearningRate(settings.training.learningRate, budget.totalSteps)
       if (settings.threads !== null) await call(undefined, (binding) => binding.setThreads(settings.threads ?? 1))
       const classes = settings.network.classConditional ? open.dataSet.classes.length : 0
-      open.network = await Network.build(settings.network, { image: open.dataSet, classes, seed: settings.seed, device })
+      open.network = await Network.build(settings.network, {
+        image: open.dataSet,
+        classes,
+        seed: settings.seed,
+        device,
+      })
       open.state = await TrainState.create(open.network, settings)
       throwIfAborted(signal)
 
@@ -161,6 +184,7 @@ export class Trainer implements AsyncDisposable {
         if (latest === undefined) onWarning(`${open.folder.path} has no checkpoint yet: the run begins anew.`)
         else {
           await using checkpoint = await Checkpoint.open(latest)
+          requireSameData(checkpoint, open.dataSet, settings.network.classConditional)
           await open.state.restore(checkpoint)
           step = checkpoint.step
           refuseOtherData(checkpoint, open.dataSet)
@@ -232,9 +256,15 @@ export class Trainer implements AsyncDisposable {
    * @throws DpmError DPM_ABORTED when the signal fires (within one block of the network), DPM_NON_FINITE naming the step
    *   and the file with its batch, and what reading data and writing files throw.
    */
-  async *steps(options: { readonly signal?: AbortSignal | undefined } = {}): AsyncGenerator<TrainStep, void, undefined> {
+  async *steps(
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<TrainStep, void, undefined> {
     if (this.#closed) throw new DpmError('DPM_DISPOSED', 'The trainer was used after close().')
-    if (this.#running) throw new DpmError('DPM_INVALID_ARGUMENT', 'This trainer is already running: end the other loop over steps() first.')
+    if (this.#running)
+      throw new DpmError(
+        'DPM_INVALID_ARGUMENT',
+        'This trainer is already running: end the other loop over steps() first.',
+      )
     this.#running = true
     const { signal } = options
     const { batch, flip } = this.settings.training
@@ -242,7 +272,13 @@ export class Trainer implements AsyncDisposable {
     const pending = this.#pending
     this.#startedAt = performance.now()
     this.#checkpointSeconds = this.#seconds()
-    const batches = createBatches(this.dataSet, { batch, seed: this.settings.seed, startStep: this.#step, flip, signal })
+    const batches = createBatches(this.dataSet, {
+      batch,
+      seed: this.settings.seed,
+      startStep: this.#step,
+      flip,
+      signal,
+    })
     try {
       while (!this.#done(this.#step)) {
         // Fill the queue, but not past a step that something must see.
@@ -318,7 +354,8 @@ export class Trainer implements AsyncDisposable {
     if (this.folder && this.settings.previews.everySteps > 0) {
       const place = { folder: this.folder, journal: this.#journal, step: this.#step, signal: options.signal }
       written.push(await drawPreview(this.source, this.settings.previews, place))
-      if (this.settings.previews.animation) written.push(await drawAnimation(this.source, this.settings.previews, place))
+      if (this.settings.previews.animation)
+        written.push(await drawAnimation(this.source, this.settings.previews, place))
     }
     return written.filter((path) => path !== undefined)
   }
@@ -366,7 +403,10 @@ export class Trainer implements AsyncDisposable {
 
   #checkpointDue(step: number): boolean {
     const { everySteps, everyMinutes } = this.settings.checkpoints
-    return this.folder !== undefined && (step % everySteps === 0 || this.#seconds() - this.#checkpointSeconds >= everyMinutes * 60)
+    return (
+      this.folder !== undefined &&
+      (step % everySteps === 0 || this.#seconds() - this.#checkpointSeconds >= everyMinutes * 60)
+    )
   }
 
   #previewDue(step: number): boolean {
@@ -384,7 +424,12 @@ export class Trainer implements AsyncDisposable {
     return { batch, learningRate, reports }
   }
 
-  async #run(batch: Batch, before: number, learningRate: number, signal: AbortSignal | undefined): Promise<NativeStepReport[]> {
+  async #run(
+    batch: Batch,
+    before: number,
+    learningRate: number,
+    signal: AbortSignal | undefined,
+  ): Promise<NativeStepReport[]> {
     const { settings } = this
     const total = settings.training.batch
     const part = Math.min(settings.training.microBatch ?? total, total)
@@ -396,7 +441,12 @@ export class Trainer implements AsyncDisposable {
     const jobs: Promise<NativeStepReport>[] = []
     for (let begin = 0; begin < total; begin += part) {
       const end = Math.min(begin + part, total)
-      using images = Tensor.from(batch.images.subarray(begin * size, end * size), [end - begin, channels, height, width])
+      using images = Tensor.from(batch.images.subarray(begin * size, end * size), [
+        end - begin,
+        channels,
+        height,
+        width,
+      ])
       jobs.push(
         this.#state.step(
           {
@@ -429,7 +479,12 @@ export class Trainer implements AsyncDisposable {
     )
   }
 
-  async #finish(submitted: Submitted, reports: readonly NativeStepReport[], speed: SpeedEstimator, signal: AbortSignal | undefined): Promise<TrainStep> {
+  async #finish(
+    submitted: Submitted,
+    reports: readonly NativeStepReport[],
+    speed: SpeedEstimator,
+    signal: AbortSignal | undefined,
+  ): Promise<TrainStep> {
     const { batch, learningRate } = submitted
     const last = reports.at(-1)
     const loss = reports.reduce((sum, report) => sum + report.loss, 0)
@@ -439,7 +494,9 @@ export class Trainer implements AsyncDisposable {
         step: this.#step + 1,
         batch,
         losses: reports.flatMap((report) => [...report.losses]),
-        times: Array.from(batch.indices, (index, i) => this.process.objective.timeOf(this.settings.seed, batch.epochs[i] ?? 0, index)),
+        times: Array.from(batch.indices, (index, i) =>
+          this.process.objective.timeOf(this.settings.seed, batch.epochs[i] ?? 0, index),
+        ),
         image: this.dataSet,
       })
     }
@@ -475,8 +532,12 @@ export class Trainer implements AsyncDisposable {
 function resolveSettings(options: Record<string, unknown>): RunSettings {
   const { recipe, ...changes } = options
   if (recipe === undefined) return runOptions.parse(changes, 'Trainer.create')
-  if (typeof recipe !== 'string') throw new DpmError('DPM_INVALID_OPTION', 'Expected the name or file of a recipe for `recipe`.')
-  return runOptions.parse(overlay(readRecipe(recipe) as unknown as Record<string, unknown>, changes), `recipe ${recipe}`)
+  if (typeof recipe !== 'string')
+    throw new DpmError('DPM_INVALID_OPTION', 'Expected the name or file of a recipe for `recipe`.')
+  return runOptions.parse(
+    overlay(readRecipe(recipe) as unknown as Record<string, unknown>, changes),
+    `recipe ${recipe}`,
+  )
 }
 
 /** What a run keeps for life: with another of these, its weights or the order of its data would mean something else. */
