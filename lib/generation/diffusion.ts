@@ -105,10 +105,14 @@ export class Diffusion implements Disposable {
   async *sampleSteps(options: GenerateOptions = {}): AsyncGenerator<SampleStep, Images, undefined> {
     using generation = await startGeneration(this.#source, options)
     const { run, program } = generation
-    for (;;) {
+    for (let shown = 0; ; ) {
       const { step, done } = await run.advance(1, { signal: options.signal })
-      if (done) return toImages(await run.read('output'), this.image)
-      yield { step, steps: program.steps, x: await run.read('x'), clean: await run.read('clean') }
+      // The last step is shown too: the program may end with it.
+      if (step > shown) {
+        shown = step
+        yield { step, steps: program.steps, x: await run.read('x'), clean: await run.read('clean') }
+      }
+      if (done) return await toImages(await run.read('output'), this.image)
     }
   }
 

@@ -1,0 +1,154 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { createProcess } from '../../lib/diffusion/diffusion-options.js'
+import { createAveraging } from '../../lib/training/averaging.js'
+import { createBudget } from '../../lib/training/budget.js'
+import { createLearningRate } from '../../lib/training/learning-rate.js'
+import { overlay, readRecipe, recipeNames, resolveRecipe } from '../../lib/training/recipes.js'
+
+describe('every recipe', () => {
+  test.each(recipeNames())(
+    '%s resolves, is named as its file, says what it is, and resolves to itself again',
+    (name) => {
+      const settings = resolveRecipe(name)
+      expect(settings.name).toBe(name)
+      expect(settings.description).toMatch(/^[A-Z].{20,}\.$/s)
+      const again = JSON.parse(JSON.stringify(settings)) as Record<string, unknown>
+      const { name: _, ...changes } = again
+      expect(resolveRecipe(name, changes)).toEqual(settings)
+    },
+  )
+
+  test.each(recipeNames())(
+    '%s draws previews in no more steps than its schedule has, and saves more often than it ends',
+    (name) => {
+      const settings = resolveRecipe(name)
+      expect(settings.previews.steps).toBeLessThanOrEqual(createProcess(settings.diffusion).schedule.steps)
+      const context = { batch: settings.training.batch, dataSetLength: 3_000 }
+      const { totalSteps } = createBudget(settings.budget, context)
+      expect(() => createLearningRate(settings.training.learningRate, totalSteps)).not.toThrow()
+    },
+  )
+})
+
+test('ddpm-cifar10 is what Ho et al. 2020 ran (arXiv 2006.11239; run_cifar.py, unet.py, nn.py)', () => {
+  const { data, network, diffusion, training, budget } = resolveRecipe('ddpm-cifar10')
+  expect(data).toEqual({ kind: 'cifar10', path: 'data/cifar10', split: 'train' })
+  expect(network).toMatchObject({
+    kind: 'unet',
+    channels: 128,
+    multipliers: [1, 2, 2, 2],
+    blocks: 2,
+    attentionResolutions: [16],
+    middleAttention: true,
+    heads: 1,
+    headChannels: null,
+    timeEmbedding: 'ddpm',
+    downsamplePadding: 'asymmetric',
+    resampling: 'convolution',
+    scaleShift: false,
+    skipScale: 1,
+    groups: 32,
+    groupEpsilon: 1e-6,
+    dropout: 0.1,
+    initialization: 'ddpm',
+    zeroLayers: 'tiny',
+    classConditional: false,
+  })
+  expect(diffusion).toMatchObject({
+    schedule: { kind: 'linear', steps: 1000, betaStart: 1e-4, betaEnd: 0.02, scaleToSteps: false },
+    prediction: 'noise',
+    variance: 'fixed-large',
+    weighting: { kind: 'uniform' },
+    times: 'uniform',
+    timeLabel: 'step',
+    loss: 'l2',
+    clip: { kind: 'range', low: -1, high: 1 },
+  })
+  expect(training).toMatchObject({ batch: 128, microBatch: null, flip: true, clipNorm: 1 })
+  expect(training.optimizer).toEqual({ kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 })
+  expect(budget).toEqual({ steps: 800_000 })
+
+  const rate = createLearningRate(training.learningRate, 800_000)
+  expect([0, 2500, 5000, 799_999].map(rate)).toEqual([0, 1e-4, 2e-4, 2e-4])
+  const decays = training.averaging.map((settings) => createAveraging(settings).decayAt(1, 128))
+  expect(decays).toEqual([0.9999])
+  // alpha-bar at the last time: 4.0358298e-05.
+  expect(createProcess(diffusion).schedule.level(999).alpha ** 2).toBeCloseTo(4.0358298e-5, 12)
+})
+
+test('mnist and fashion-mnist differ in data, flips and length only', () => {
+  const mnist = resolveRecipe('mnist')
+  const fashion = resolveRecipe('fashion-mnist')
+  expect(mnist.data).toMatchObject({ kind: 'idx', folder: 'data/mnist', split: 'train', padding: 2, names: 'digits' })
+  expect(fashion.data).toMatchObject({
+    kind: 'idx',
+    folder: 'data/fashion-mnist',
+    split: 'train',
+    padding: 2,
+    names: 'fashion',
+  })
+  expect(fashion.network).toEqual(mnist.network)
+  expect(fashion.diffusion).toEqual(mnist.diffusion)
+  expect(fashion.network).toMatchObject({
+    channels: 32,
+    multipliers: [1, 2, 4],
+    classConditional: true,
+    nullClass: true,
+  })
+  expect([mnist.training.flip, fashion.training.flip]).toEqual([false, true])
+  expect({ ...fashion.training, flip: false }).toEqual(mnist.training)
+  expect([mnist.budget, fashion.budget]).toEqual([{ epochs: 5 }, { epochs: 10 }])
+})
+
+describe('reading recipes', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dpm-torch-recipes-'))
+  const write = (name: string, content: unknown): string => {
+    const path = join(folder, name)
+    writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content))
+    return path
+  }
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  test('a file extends another beside it, and a recipe by name', () => {
+    write('base.json', { extends: 'mnist', training: { batch: 7 } })
+    const settings = resolveRecipe(write('mine.json', { extends: 'base.json', seed: 5 }))
+    expect(settings).toMatchObject({
+      name: 'mine',
+      seed: 5,
+      training: { batch: 7, clipNorm: 1 },
+      network: { channels: 32 },
+    })
+  })
+
+  test.each([
+    ['sprits', 'DPM_FILE_MISSING', /Did you mean "sprites"/],
+    ['nowhere.json', 'DPM_FILE_MISSING', /nowhere\.json/],
+    [write('circle.json', { extends: 'circle.json' }), 'DPM_FILE_INVALID', /extends itself/],
+    [write('broken.json', '{"seed": '), 'DPM_FILE_INVALID', /broken\.json cannot be read/],
+    [write('list.json', []), 'DPM_FILE_INVALID', /no JSON object/],
+    [write('typo.json', { extends: 'mnist', trainning: {} }), 'DPM_INVALID_OPTION', /Did you mean `training`/],
+  ])('%s is refused', (recipe, code, message) => {
+    let error: unknown
+    try {
+      resolveRecipe(recipe)
+    } catch (caught) {
+      error = caught
+    }
+    expect(error).toMatchObject({ code })
+    expect(String(error)).toMatch(message)
+  })
+
+  test('changes merge into objects, replace lists, and another kind begins anew', () => {
+    const options = { data: { kind: 'a', size: 1 }, list: [1, 2], training: { batch: 3, rate: { peak: 1 } } }
+    const changes = { data: { kind: 'b' }, list: [9], training: { rate: { final: 0 } } }
+    expect(overlay(options, changes)).toEqual({
+      data: { kind: 'b' },
+      list: [9],
+      training: { batch: 3, rate: { peak: 1, final: 0 } },
+    })
+    expect(readRecipe('ddpm-cifar10').training?.batch).toBe(128)
+  })
+})
