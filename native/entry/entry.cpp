@@ -10,6 +10,7 @@
 #include <node_api.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -49,8 +50,28 @@ const char* code_for(const std::string& error) {
   return "DPM_LIBTORCH_MISMATCH";
 }
 
+// While it lives, a libgomp that is loaded learns to wait asleep soon. By default its threads spin for milliseconds at every
+// barrier: where another process wants the cores too, each waits for one that was put off, and everything runs five times
+// slower. The environment of child processes stays as it was.
+class PatientOpenMp {
+ public:
+  PatientOpenMp() : ours_(!std::getenv("OMP_WAIT_POLICY") && !std::getenv(kSpin)) {
+    if (ours_) setenv(kSpin, "2000", 1);
+  }
+  ~PatientOpenMp() {
+    if (ours_) unsetenv(kSpin);
+  }
+  PatientOpenMp(const PatientOpenMp&) = delete;
+  PatientOpenMp& operator=(const PatientOpenMp&) = delete;
+
+ private:
+  static constexpr const char* kSpin = "GOMP_SPINCOUNT";
+  bool ours_;
+};
+
 void open_libraries(const std::vector<std::string>& libraries) {
   Opened& process = opened();
+  const PatientOpenMp patient;
   for (size_t index = 0; index < libraries.size(); ++index) {
     if (index < process.libraries.size()) {
       if (process.libraries[index] == libraries[index]) continue;
