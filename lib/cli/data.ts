@@ -49,21 +49,24 @@ async function run(name: string, flags: DataFlags): Promise<void> {
   const line = new StatusLine()
   const progress = (what: string) => (done: number, total: number) =>
     line.show(() => `${what} ${settings.kind}: ${count(done)} of ${count(total)}`)
-  await interruptible(async (signal) => {
-    const dataSet = await openDataSet(settings, { signal, progress: progress('opening') })
-    try {
-      const isChecked = flags.check === true || dataSet.length <= checkedLength
-      if (isChecked) await readAll(dataSet, signal, progress('reading'))
-      line.clear()
-      print(dataSet, settings, isChecked, flags)
-      if (flags.out !== undefined) {
-        await drawExamples(dataSet, flags.out, flags)
-        if (!flags.json) console.log(`  picture     ${flags.out}`)
+  await interruptible(
+    async (signal) => {
+      const dataSet = await openDataSet(settings, { signal, progress: progress('opening') })
+      try {
+        const isChecked = flags.check === true || dataSet.length <= checkedLength
+        if (isChecked) await readAll(dataSet, signal, progress('reading'))
+        line.clear()
+        print(dataSet, settings, isChecked, flags)
+        if (flags.out !== undefined) {
+          await drawExamples(dataSet, flags.out, flags)
+          if (!flags.json) console.log(`  picture     ${flags.out}`)
+        }
+      } finally {
+        await dataSet.close()
       }
-    } finally {
-      await dataSet.close()
-    }
-  }).finally(() => line.clear())
+    },
+    () => line.print('Stopping.'),
+  ).finally(() => line.clear())
 }
 
 /** A kind of data set comes first; a recipe's data next. Corrupt pictures are counted here, not fatal. */

@@ -93,35 +93,38 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
   const { Diffusion } = await import('../generation/diffusion.js')
   const line = new StatusLine()
   const startedAt = performance.now()
-  await interruptible(async (signal) => {
-    const stored = await readStored(path)
-    using model = await Diffusion.load(stored.path, {
-      ...(flags.device === undefined ? {} : { device: flags.device }),
-      ...(flags.precision === undefined ? {} : { precision: flags.precision }),
-      ...(flags.weights === undefined ? {} : { weights: weightsOf(flags.weights) }),
-    })
-    const { options, columns } = await resolveOptions(model, stored.previews, flags)
-    const program = model.record(options)
-    line.print(`${stored.name}${describe(model, options, program.steps)}`)
-    const onStep = (step: number): void =>
-      line.show(() => `step ${step} of ${program.steps} · ${formatDuration((performance.now() - startedAt) / 1000)}`)
-    const images = await draw(model, { ...options, signal }, flags, columns, onStep)
-    const written = await write(images, place, columns)
-    line.clear()
-    const seconds = (performance.now() - startedAt) / 1000
-    if (flags.json) {
-      const { count: drawn, sampler, seed, guidance, spacing } = options
-      const gif = flags.gif ?? null
-      const settings = { count: drawn, sampler, steps: program.steps, spacing, seed, guidance: guidance ?? null }
-      console.log(
-        JSON.stringify({ ...written, gif, ...settings, classes: options.classes ?? null, step: model.step, seconds }),
-      )
-      return
-    }
-    if (written.grid !== null) console.log(written.grid)
-    if (written.files.length > 0) console.log(`${written.files[0]} … ${written.files.at(-1)}`)
-    if (flags.gif !== undefined) console.log(flags.gif)
-  }).finally(() => line.clear())
+  await interruptible(
+    async (signal) => {
+      const stored = await readStored(path)
+      using model = await Diffusion.load(stored.path, {
+        ...(flags.device === undefined ? {} : { device: flags.device }),
+        ...(flags.precision === undefined ? {} : { precision: flags.precision }),
+        ...(flags.weights === undefined ? {} : { weights: weightsOf(flags.weights) }),
+      })
+      const { options, columns } = await resolveOptions(model, stored.previews, flags)
+      const program = model.record(options)
+      line.print(`${stored.name}${describe(model, options, program.steps)}`)
+      const onStep = (step: number): void =>
+        line.show(() => `step ${step} of ${program.steps} · ${formatDuration((performance.now() - startedAt) / 1000)}`)
+      const images = await draw(model, { ...options, signal }, flags, columns, onStep)
+      const written = await write(images, place, columns)
+      line.clear()
+      const seconds = (performance.now() - startedAt) / 1000
+      if (flags.json) {
+        const { count: drawn, sampler, seed, guidance, spacing } = options
+        const gif = flags.gif ?? null
+        const settings = { count: drawn, sampler, steps: program.steps, spacing, seed, guidance: guidance ?? null }
+        console.log(
+          JSON.stringify({ ...written, gif, ...settings, classes: options.classes ?? null, step: model.step, seconds }),
+        )
+        return
+      }
+      if (written.grid !== null) console.log(written.grid)
+      if (written.files.length > 0) console.log(`${written.files[0]} … ${written.files.at(-1)}`)
+      if (flags.gif !== undefined) console.log(flags.gif)
+    },
+    () => line.print('Stopping.'),
+  ).finally(() => line.clear())
 }
 
 type Previews = RunSettings['previews']

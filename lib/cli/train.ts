@@ -62,8 +62,10 @@ async function run(recipe: string | undefined, flags: TrainFlags): Promise<void>
   }
   if (flags.plan) {
     const { planRun } = await import('../training/plan.js')
-    line.show(() => `measuring ${settings.name}`)
-    const plan = await interruptible((signal) => planRun({ settings, out, signal, onOpen })).finally(() => line.clear())
+    const onMeasure = (what: string): void => line.show(() => `${settings.name}: measuring ${what}`)
+    const plan = await interruptible((signal) => planRun({ settings, out, signal, onOpen, onMeasure })).finally(() =>
+      line.clear(),
+    )
     if (flags.json) console.log(JSON.stringify({ out, ...plan }))
     else printPlan(settings, plan, out)
     return

@@ -13,6 +13,8 @@ export interface PlanOptions {
   readonly out?: string
   readonly signal?: AbortSignal | undefined
   readonly onOpen?: OpenProgress
+  /** What is being measured now. */
+  readonly onMeasure?: (what: string) => void
 }
 
 export interface Plan {
@@ -58,14 +60,15 @@ const float32Bytes = 4
 const moments = 2
 
 /** Trains three steps and draws two steps of a sample grid. @throws DpmError as `Trainer.create` and its `steps`. */
-export async function planRun({ settings, out, signal, onOpen }: PlanOptions): Promise<Plan> {
+export async function planRun({ settings, out, signal, onOpen, onMeasure }: PlanOptions): Promise<Plan> {
   await using trainer = await Trainer.create({ ...settings, signal, ...(onOpen ? { onOpen } : {}) })
   const { batch, averaging } = settings.training
-  const measured = await measureSteps(trainer, signal)
+  const measured = await measureSteps(trainer, signal, onMeasure)
   const { secondsPerStep } = measured
   const { minutes } = settings.budget
   const bySpeed = minutes === undefined ? Number.POSITIVE_INFINITY : Math.ceil((60 * minutes) / secondsPerStep)
   const steps = Math.min(trainer.totalSteps ?? Number.POSITIVE_INFINITY, bySpeed)
+  onMeasure?.('a sample grid')
   const pictures = await measurePictures(trainer, steps, signal)
   const trainingSeconds = steps * secondsPerStep
   const checkpointBytes = trainer.size * float32Bytes * (1 + moments + averaging.length)
@@ -97,9 +100,11 @@ export async function planRun({ settings, out, signal, onOpen }: PlanOptions): P
 async function measureSteps(
   trainer: Trainer,
   signal: AbortSignal | undefined,
+  onMeasure: PlanOptions['onMeasure'],
 ): Promise<{ readonly steps: number; readonly secondsPerStep: number }> {
   const enough = new AbortController()
   const both = signal ? AbortSignal.any([signal, enough.signal]) : enough.signal
+  onMeasure?.(`step 1 of ${measuredSteps}`)
   const times = [performance.now()]
   for await (const _ of trainer.steps({ signal: both })) {
     times.push(performance.now())
@@ -108,6 +113,7 @@ async function measureSteps(
       enough.abort()
       break
     }
+    onMeasure?.(`step ${times.length} of ${measuredSteps}`)
   }
   const steps = times.length - 1
   const from = steps > 1 ? 1 : 0
