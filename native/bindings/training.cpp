@@ -39,7 +39,7 @@ Batch batch_of(const Napi::Value& value) {
   batch.seed = seed_of(object.Get("seed"));
   batch.total = number_of(object.Get("total"), "total");
   batch.loss = loss_of(text_of(object.Get("loss"), "loss"));
-  batch.first = object.Get("first").ToBoolean();
+  batch.first = flag_of(object.Get("first"), "first");
   const Napi::Value update = object.Get("update");
   batch.updates = !update.IsNull();
   if (batch.updates) {

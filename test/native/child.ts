@@ -20,7 +20,10 @@ const addonModule = new URL('fixtures/addon.mjs', import.meta.url).href
 function addonForChild(): string {
   const addon = findAddon()
   const libtorch = discoverLibtorch({ configured: undefined, prebuild: dirname(addon.entry) })
-  const network = tinyUnetSettings({ image: { channels: 3, height: 16, width: 16 }, settings: { attentionResolutions: [8] } })
+  const network = tinyUnetSettings({
+    image: { channels: 3, height: 16, width: 16 },
+    settings: { attentionResolutions: [8] },
+  })
   return JSON.stringify({ ...addon, libraries: librariesToOpen(libtorch), abi: libtorchAbi, network })
 }
 

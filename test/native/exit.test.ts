@@ -67,7 +67,8 @@ describe('a process that used the addon', () => {
 })
 
 describe('workers', () => {
-  const worker = (body: string): string => JSON.stringify(`
+  const worker = (body: string): string =>
+    JSON.stringify(`
     import('node:worker_threads').then(async ({ parentPort, threadId }) => {
       const addon = await import(process.env.DPM_TEST_MODULE)
       const { binding, forwardChecksum, createExecution, createInput, createNetwork, sleep, startLongJob } = addon

@@ -56,7 +56,16 @@ describe('dispose', () => {
   test('of a network does not end the training and the averaged copy that share its weights', async () => {
     const binding = loadBinding()
     const network = await createTinyUnet(held)
-    const settings = { optimizer: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clipNorm: 0, averages: 1, precision: 'float32' }
+    const settings = {
+      optimizer: 'adam',
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      weightDecay: 0,
+      clipNorm: 0,
+      averages: 1,
+      precision: 'float32',
+    }
     const training = held(await binding.trainingCreate(network, settings))
     const averaged = held(binding.trainingAveraged(training, 0))
     const values = drawImages(2)
@@ -71,36 +80,46 @@ test('an object that is no handle, or another kind of handle, is refused and nam
   const binding = loadBinding()
   const network = await createTinyUnet(held)
   const tensor = createTensor(held, [1], [1])
-  const strangers: unknown[] = [{}, Buffer.alloc(8), [], null, undefined, 1, 'tensor', () => 0, Object.create(tensor), new Proxy(tensor as object, {})]
+  const strangers: unknown[] = [
+    {},
+    Buffer.alloc(8),
+    [],
+    null,
+    undefined,
+    1,
+    'tensor',
+    () => 0,
+    Object.create(tensor),
+    new Proxy(tensor as object, {}),
+  ]
   for (const stranger of strangers) {
     const use = () => binding.tensorInfo(stranger as TensorHandle)
     expect(use).toThrow(expect.objectContaining({ code: 'DPM_INVALID_ARGUMENT' }))
     expect(use).toThrow('Expected a tensor of dpm-torch but received something else.')
     expect(() => binding.dispose(stranger as TensorHandle)).toThrow('Expected a handle of dpm-torch')
   }
-  expect(() => binding.tensorInfo(network as unknown as TensorHandle)).toThrow('Expected a tensor but received a network.')
-  expect(() => binding.networkParameters(tensor as unknown as NetworkHandle)).toThrow('Expected a network but received a tensor.')
+  expect(() => binding.tensorInfo(network as unknown as TensorHandle)).toThrow(
+    'Expected a tensor but received a network.',
+  )
+  expect(() => binding.networkParameters(tensor as unknown as NetworkHandle)).toThrow(
+    'Expected a network but received a tensor.',
+  )
 })
 
-test('V8 is told of the bytes that tensors hold', async () => {
-  const { stdout, stderr } = await runChild(
-    `// Twice, and apart: the first collection notices that an array is gone, the second that its bytes are.
-    const external = async () => {
-      for (let round = 0; round < 3; round++) { globalThis.gc(); await sleep(5) }
-      return process.memoryUsage().external
+test('V8 is told of the bytes that tensors hold: it collects handles when those are many, however small they are to it', async () => {
+  // Each handle is some hundred bytes of JavaScript and 8 MiB of native memory; nobody asks for a collection.
+  const { stdout, stderr } = await runChild(`
+    const source = binding.tensorCreate(new Uint8Array(2 ** 20), [2 ** 20], 'uint8')
+    let largest = 0
+    for (let i = 0; i < 150; i++) {
+      await binding.tensorConvert(source, 'float64', 'cpu')
+      await sleep(0)
+      largest = Math.max(largest, binding.memory().bytes)
     }
-    const before = await external()
-    const tensor = binding.tensorCreate(new Uint8Array(2 ** 24), [2 ** 24], 'uint8')
-    const held = await external() - before
-    binding.dispose(tensor)
-    console.log(JSON.stringify([held, await external() - before]))`,
-    { flags: ['--expose-gc'] },
-  )
+    console.log(largest)`)
   expect(stderr).toBe('')
-  const [whileHeld = 0, afterwards = 0] = JSON.parse(stdout) as number[]
-  // Node's own buffers come and go by a few kilobytes.
-  expect(Math.abs(whileHeld - 2 ** 24)).toBeLessThan(2 ** 18)
-  expect(Math.abs(afterwards)).toBeLessThan(2 ** 18)
+  expect(Number(stdout)).toBeGreaterThanOrEqual(2 ** 23)
+  expect(Number(stdout)).toBeLessThan(60 * 2 ** 23)
 })
 
 test('handles that nobody disposed of are freed by the garbage collector', async () => {
@@ -118,7 +137,10 @@ test('handles that nobody disposed of are freed by the garbage collector', async
     { flags: ['--expose-gc'] },
   )
   expect(stderr).toBe('')
-  const [before, after] = stdout.trim().split('\n').map((line) => JSON.parse(line) as unknown)
+  const [before, after] = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown)
   const inputBytes = 4 * 4 * 3 * 16 * 16
   expect(before).toEqual({ tensors: 21, networks: 2, others: 3, bytes: 21 * inputBytes, jobs: 0 })
   expect(after).toEqual({ tensors: 0, networks: 0, others: 0, bytes: 0, jobs: 0 })

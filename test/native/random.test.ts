@@ -37,7 +37,8 @@ async function largestDifference(request: Draw): Promise<number> {
   request.examples.forEach((example, n) => {
     const wanted = normals(request.seed, request.purpose, request.step, example, count)
     // A NaN, once there, stays.
-    for (let i = 0; i < count; i++) largest = Math.max(largest, Math.abs((actual[n * count + i] ?? 0) - (wanted[i] ?? 0)))
+    for (let i = 0; i < count; i++)
+      largest = Math.max(largest, Math.abs((actual[n * count + i] ?? 0) - (wanted[i] ?? 0)))
   })
   return largest
 }
@@ -52,9 +53,12 @@ describe('native normals are the float64 normals of lib/random/philox.ts to 1e-6
   test.each([1, 2, 3, 4, 5, 7, 17, 1023, 4097])('for an odd size: %i elements', async (size) => {
     expect(await largestDifference({ ...request, examples: [2, 9], size: [size] })).toBeLessThan(1e-6)
   })
-  test.each([0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 2 ** 45 + 12_345, 2 ** 53 - 1])('for the seed %i', async (seed) => {
-    expect(await largestDifference({ ...request, seed })).toBeLessThan(1e-6)
-  })
+  test.each([0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 2 ** 45 + 12_345, 2 ** 53 - 1])(
+    'for the seed %i',
+    async (seed) => {
+      expect(await largestDifference({ ...request, seed })).toBeLessThan(1e-6)
+    },
+  )
   test.each(Object.entries(noisePurposes))('for the purpose %s', async (_, purpose) => {
     expect(await largestDifference({ ...request, purpose })).toBeLessThan(1e-6)
   })
@@ -89,7 +93,9 @@ test('any number of threads draws the same bytes', async () => {
 
 test('another seed, purpose, step or example is another draw', async () => {
   const others = [{}, { seed: 6 }, { seed: 5 + 2 ** 32 }, { purpose: 2 }, { step: 4 }, { examples: [8] }]
-  const draws = await Promise.all(others.map(async (change) => (await drawBytes({ ...request, ...change })).toString('hex')))
+  const draws = await Promise.all(
+    others.map(async (change) => (await drawBytes({ ...request, ...change })).toString('hex')),
+  )
   expect(new Set(draws).size).toBe(others.length)
 })
 

@@ -93,13 +93,18 @@ test('later changes of the JavaScript array do not reach the tensor, nor those o
 })
 
 describe('refused shapes', () => {
-  test.each([[[-1]], [[1.5]], [[Number.NaN]], [[Number.POSITIVE_INFINITY]], [['2']], [[2, undefined]], [new Array(65).fill(1)]])(
-    '%j',
-    (shape) => {
-      const create = () => loadBinding().tensorCreate(new Uint8Array(4), shape as number[], 'float32')
-      expect(create).toThrow(expect.objectContaining(invalid))
-    },
-  )
+  test.each([
+    [[-1]],
+    [[1.5]],
+    [[Number.NaN]],
+    [[Number.POSITIVE_INFINITY]],
+    [['2']],
+    [[2, undefined]],
+    [new Array(65).fill(1)],
+  ])('%j', (shape) => {
+    const create = () => loadBinding().tensorCreate(new Uint8Array(4), shape as number[], 'float32')
+    expect(create).toThrow(expect.objectContaining(invalid))
+  })
   test('one whose size overflows 64 bits', () => {
     const create = () => loadBinding().tensorCreate(new Uint8Array(0), [2 ** 40, 2 ** 40], 'float32')
     expect(create).toThrow('Expected a shape of fewer than 2^63 bytes.')
@@ -110,20 +115,27 @@ describe('devices', () => {
   test.each(['tpu', 'cuda:', 'cuda:x', 'cuda:-1', 'CUDA', ''])('"%s" is none', async (device) => {
     const tensor = createTensor(held, [1], [1])
     const convert = loadBinding().tensorConvert(tensor, 'float32', device)
-    await expect(convert).rejects.toMatchObject({ ...invalid, message: expect.stringContaining('Expected cpu, cuda or cuda:N for `device`') })
+    await expect(convert).rejects.toMatchObject({
+      ...invalid,
+      message: expect.stringContaining('Expected cpu, cuda or cuda:N for `device`'),
+    })
   })
   test('one that is not on this machine is never replaced by another', async () => {
     const tensor = createTensor(held, [1], [1])
     const count = await loadBinding().cudaDeviceCount()
     for (const device of count === 0 ? ['cuda', 'cuda:0', 'cuda:9'] : [`cuda:${count}`, 'cuda:99']) {
-      await expect(loadBinding().tensorConvert(tensor, 'float32', device)).rejects.toMatchObject({ code: 'DPM_DEVICE_UNAVAILABLE' })
+      await expect(loadBinding().tensorConvert(tensor, 'float32', device)).rejects.toMatchObject({
+        code: 'DPM_DEVICE_UNAVAILABLE',
+      })
     }
   })
 })
 
 test('memory that no machine has is DPM_OUT_OF_MEMORY, and the next job runs', async () => {
   // 2^49 bytes are more than the address space of a process, so the system cannot promise them either.
-  const impossible = call(undefined, (binding) => binding.randomNormal(1, 0, 0, Float64Array.of(0), [1, 2 ** 47], 'cpu'))
+  const impossible = call(undefined, (binding) =>
+    binding.randomNormal(1, 0, 0, Float64Array.of(0), [1, 2 ** 47], 'cpu'),
+  )
   await expect(impossible).rejects.toMatchObject({ code: 'DPM_OUT_OF_MEMORY', name: 'DpmError' })
   const tensor = held(await loadBinding().randomNormal(1, 0, 0, Float64Array.of(0), [1, 8], 'cpu'))
   expect((await loadBinding().tensorData(tensor)).byteLength).toBe(32)

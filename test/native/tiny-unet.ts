@@ -16,7 +16,11 @@ export interface TinyUnetOptions {
 export const tinyImage = { channels: 3, height: 8, width: 8 } as const
 export const tinyElements = 3 * 8 * 8
 
-export function tinyUnetSettings({ image = tinyImage, classes = 0, settings = {} }: TinyUnetOptions = {}): NativeSettings {
+export function tinyUnetSettings({
+  image = tinyImage,
+  classes = 0,
+  settings = {},
+}: TinyUnetOptions = {}): NativeSettings {
   const options = {
     kind: 'unet',
     channels: 8,

@@ -59,22 +59,27 @@ StepReport Training::step(const Batch& batch, const Cancellation* cancellation) 
                 std::to_string(batch.averaging_decays.size()) + ".");
   StepReport report;
   report.gradient_norm = std::numeric_limits<double>::quiet_NaN();
+  if (batch.first) {
+    if (accumulating_) drop_gradient();
+    spoiled_ = false;
+  }
+  accumulating_ = true;
   try {
     accumulate(batch, report, cancellation);
   } catch (...) {
-    gradients_.zero_();
-    spoiled_ = false;
+    drop_gradient();
+    spoiled_ = true;
     throw;
   }
-  // A batch with one micro-batch that is not finite updates nothing, whichever one it was.
+  // A batch with one micro-batch that failed or is not finite updates nothing, whichever one it was.
   spoiled_ = spoiled_ || !report.finite;
   if (spoiled_) {
-    gradients_.zero_();
+    drop_gradient();
     report.finite = false;
   } else if (batch.updates) {
-    update(batch, report);
+    update(batch, report);  // zeroes the gradient
+    accumulating_ = false;
   }
-  if (batch.updates) spoiled_ = false;
   return report;
 }
 

@@ -66,7 +66,7 @@ class Training {
   bool decoupled_;
   double beta1_, beta2_, epsilon_, weight_decay_, clip_norm_;
   Precision precision_;
-  bool spoiled_ = false;  // a micro-batch of the batch being accumulated was not finite
+  bool spoiled_ = false;  // a micro-batch of the batch being accumulated failed or was not finite
 };
 
 }  // namespace dpm
