@@ -1,7 +1,8 @@
 /** `dpm-torch recipes`: what there is to train, and every option of it. */
 import { Command } from 'commander'
+import type { OptionRow } from '../options/options.js'
 import { type CommonFlags, jsonFlag } from './flags.js'
-import { columns, wrapped } from './words.js'
+import { wrapped } from './words.js'
 
 interface RecipesFlags extends CommonFlags {
   readonly options?: boolean
@@ -43,23 +44,57 @@ function firstSentence(text: string): string {
   return /^.*?\.(?=\s|$)/s.exec(text)?.[0] ?? text
 }
 
+/** A row of the options, and the kind that it is an option of. */
+interface Row extends OptionRow {
+  /** `data.kind=emoji`; undefined where there is only one kind. */
+  readonly when: string | undefined
+  /** In the recipe that was named. */
+  readonly value?: unknown
+}
+
 async function printOptions(name: string | undefined, flags: RecipesFlags): Promise<void> {
   const { runOptions } = await import('../training/run-options.js')
   const { resolveRecipe } = await import('../training/recipes.js')
   const settings = name === undefined ? undefined : resolveRecipe(name)
-  const rows = runOptions
-    .rows()
-    .map((row) => (settings === undefined ? row : { ...row, value: valueAt(settings, row.path) }))
+  const all = rowsWithKinds(runOptions.rows())
+  const rows = settings === undefined ? all : all.flatMap((row) => rowsOf(row, settings))
   if (flags.json) {
     console.log(JSON.stringify(rows))
     return
   }
-  const cells = rows.map((row) => {
+  let when: string | undefined
+  for (const row of rows) {
+    if (row.when !== undefined && row.when !== when) console.log(`\nwith ${row.when}`)
+    when = row.when
+    if (row.path.endsWith('.kind')) continue
     const value = 'value' in row ? row.value : row.default
-    return [row.path, row.type, value === undefined ? '' : JSON.stringify(value), row.description]
+    const shown = value === undefined ? '' : `${'value' in row ? ' = ' : ', default '}${brief(value)}`
+    console.log(`${row.path}  (${row.type}${'value' in row ? ')' : ''}${shown}${'value' in row ? '' : ')'}`)
+    for (const line of wrapped(row.description, terminalWidth() - 4)) if (line !== '') console.log(`    ${line}`)
+  }
+}
+
+/** Options of several kinds come one kind after the other, each begun by a row for its `kind`. */
+function rowsWithKinds(rows: readonly OptionRow[]): Row[] {
+  const kinds = new Map<string, string>()
+  return rows.map((row) => {
+    const parent = row.path.slice(0, Math.max(0, row.path.lastIndexOf('.')))
+    if (row.path.endsWith('.kind')) kinds.set(parent, row.type)
+    const kind = kinds.get(parent)
+    return { ...row, when: kind === undefined ? undefined : `${parent}.kind=${kind}` }
   })
-  const header = ['option', 'type', settings === undefined ? 'default' : (name ?? ''), 'what it is']
-  for (const line of columns([header, ...cells])) console.log(line)
+}
+
+/** The row with the recipe's value; nothing when the recipe has another kind there. */
+function rowsOf(row: Row, settings: unknown): Row[] {
+  const [path = '', kind] = row.when?.split('=') ?? []
+  if (row.when !== undefined && valueAt(settings, path) !== kind) return []
+  return [{ ...row, value: valueAt(settings, row.path) }]
+}
+
+function brief(value: unknown): string {
+  const text = JSON.stringify(value) ?? ''
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }
 
 function valueAt(settings: unknown, path: string): unknown {

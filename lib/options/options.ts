@@ -1,5 +1,5 @@
 /** One declaration of an option gives its type, check, default, command-line path, checkpoint field and docs row. */
-import * as z from 'zod'
+import type * as z from 'zod'
 import { DpmError, show } from '../errors.js'
 
 /** A row of the options table: what `--help`, docs and `dpm-torch recipes` print. */
@@ -36,7 +36,11 @@ export function defineOptions<Schema extends z.ZodType>(
 }
 
 /** Parses with zod, turning its first complaints into one DpmError in the house's words. */
-export function parseOptions<Schema extends z.ZodType>(schema: Schema, value: unknown, place: string): z.output<Schema> {
+export function parseOptions<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  place: string,
+): z.output<Schema> {
   const result = schema.safeParse(value)
   if (result.success) return deepFreeze(result.data)
   const lines = result.error.issues.flatMap((issue) => describeIssue(issue, schema, value))
@@ -67,7 +71,10 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown
     case 'invalid_union': {
       const choices = discriminators(issue)
       if (choices) {
-        const kindPath = issue.discriminator && !path.endsWith(issue.discriminator) ? [path, issue.discriminator].filter(Boolean).join('.') : name
+        const kindPath =
+          issue.discriminator && !path.endsWith(issue.discriminator)
+            ? [path, issue.discriminator].filter(Boolean).join('.')
+            : name
         const kind = issue.discriminator && isRecord(received) ? received[issue.discriminator] : received
         const near = typeof kind === 'string' ? nearest(kind, choices) : undefined
         return [sentence(`one of ${choices.join(', ')}`, kindPath, kind, near ? `Did you mean "${near}"?` : '')]
@@ -78,9 +85,21 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown
     case 'invalid_type':
       return [sentence(withArticle(issue.expected), name, received)]
     case 'too_small':
-      return [sentence(`${sizeOf(issue.origin)} ${issue.inclusive === false ? 'above' : 'of at least'} ${issue.minimum}`, name, received)]
+      return [
+        sentence(
+          `${sizeOf(issue.origin)} ${issue.inclusive === false ? 'above' : 'of at least'} ${issue.minimum}`,
+          name,
+          received,
+        ),
+      ]
     case 'too_big':
-      return [sentence(`${sizeOf(issue.origin)} ${issue.inclusive === false ? 'below' : 'of at most'} ${issue.maximum}`, name, received)]
+      return [
+        sentence(
+          `${sizeOf(issue.origin)} ${issue.inclusive === false ? 'below' : 'of at most'} ${issue.maximum}`,
+          name,
+          received,
+        ),
+      ]
     case 'not_multiple_of':
       return [sentence(`a multiple of ${issue.divisor}`, name, received)]
     default:
@@ -135,7 +154,8 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   let value = root
-  for (const key of path) value = isRecord(value) || Array.isArray(value) ? (value as Record<PropertyKey, unknown>)[key] : undefined
+  for (const key of path)
+    value = isRecord(value) || Array.isArray(value) ? (value as Record<PropertyKey, unknown>)[key] : undefined
   return value
 }
 
@@ -202,14 +222,21 @@ function optionRows(schema: z.ZodType, prefix = '', inherited?: unknown): Option
   if (definition.options && definition.discriminator) {
     return definition.options.flatMap((option) => optionRows(option, prefix, fallback))
   }
-  return [{ path: prefix, type: typeName(inner), default: fallback, description: schema.description ?? inner.description ?? '' }]
+  return [
+    {
+      path: prefix,
+      type: typeName(inner),
+      default: fallback,
+      description: schema.description ?? inner.description ?? '',
+    },
+  ]
 }
 
 function typeName(schema: z.ZodType): string {
   const definition = definitionOf(schema)
   if (definition.entries) return Object.values(definition.entries).join(' | ')
   if (definition.values) return definition.values.map(String).join(' | ')
-  if (definition.options) return definition.options.map((option) => typeName(unwrap(option))).join(' | ')
+  if (definition.options) return [...new Set(definition.options.map((option) => typeName(unwrap(option))))].join(' | ')
   if (definition.element) return `list of ${typeName(unwrap(definition.element))}`
   return definition.type
 }

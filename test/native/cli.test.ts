@@ -392,6 +392,14 @@ describe('inspect and recipes', () => {
     expect(rows.map(({ path }) => path)).toEqual(
       expect.arrayContaining(['training.batch', 'budget.steps', 'network.channels']),
     )
+    expect(rows.find(({ path }) => path === 'data.channels')).toMatchObject({
+      type: '1 | 3',
+      default: 3,
+      when: 'data.kind=image-folder',
+    })
+    const named = await run('recipes', 'tiny.json', '--options')
+    expect(named.stdout).toMatch(/with data\.kind=idx\ndata\.folder {2}\(string\) = "\."\n/)
+    expect(named.stdout).not.toContain('data.channels')
     expect((await run('recipes')).stdout).toMatch(/^ddpm-cifar10 .*\n(.*\n)*sprites /m)
   })
 })
