@@ -1,5 +1,9 @@
 #include "environment.h"
 
+#include <unistd.h>
+
+#include "compute_thread.h"
+
 namespace dpm {
 
 std::shared_ptr<Environment> Environment::open(Napi::Env env) {
@@ -16,7 +20,26 @@ std::shared_ptr<Environment> Environment::open(Napi::Env env) {
     (*pointer)->close();
     delete pointer;
   }, new std::shared_ptr<Environment>(self));
+  self->watch_exit();
   return self;
+}
+
+void Environment::watch_exit() {
+  if (gettid() != getpid()) return;  // a worker's exit is not the process's
+  const Napi::Env env(env_);
+  const Napi::Value process = env.Global().Get("process");
+  if (!process.IsObject()) return;
+  const Napi::Value on = process.As<Napi::Object>().Get("on");
+  if (!on.IsFunction()) return;
+  const auto listener = [](const Napi::CallbackInfo& info) {
+    Environment::of(info.Env()).cancel_jobs();
+    ComputeThread::instance().prepare_exit();
+  };
+  on.As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), Napi::Function::New(env, listener)});
+}
+
+void Environment::cancel_jobs() {
+  for (const CancellationPointer& cancellation : running_) cancellation->request();
 }
 
 Environment& Environment::of(Napi::Env env) { return **env.GetInstanceData<std::shared_ptr<Environment>>(); }
@@ -58,7 +81,7 @@ void Environment::job_ends(const CancellationPointer& cancellation) {
 }
 
 void Environment::close() {
-  for (const CancellationPointer& cancellation : running_) cancellation->request();
+  cancel_jobs();
   const std::lock_guard lock(mutex_);
   closed_ = true;
   napi_release_threadsafe_function(function_, napi_tsfn_abort);

@@ -39,6 +39,9 @@ class Environment : public std::enable_shared_from_this<Environment> {
  private:
   explicit Environment(Napi::Env env) : env_(env) {}
   void close();
+  void cancel_jobs();
+  // process.exit() runs no cleanup hook in the main thread, so its 'exit' event is where jobs are stopped.
+  void watch_exit();
   static void call(napi_env env, napi_value callback, void* context, void* data);
 
   napi_env env_;

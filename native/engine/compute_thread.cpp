@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
@@ -37,6 +38,7 @@ void ComputeThread::run() {
     {
       std::unique_lock lock(mutex_);
       running_ = false;
+      idle_.notify_all();
       wake_.wait(lock, [this] { return !jobs_.empty() && !exiting_; });
       job = std::move(jobs_.front());
       jobs_.pop_front();
@@ -51,6 +53,15 @@ void ComputeThread::run() {
     if ((count & (count - 1)) == 0) on_exit(&ComputeThread::at_exit, this);
 #endif
   }
+}
+
+void ComputeThread::prepare_exit() {
+  std::unique_lock lock(mutex_);
+  exiting_ = true;
+  idle_.wait_for(lock, std::chrono::milliseconds(100), [this] { return !running_; });
+#ifdef __GLIBC__
+  on_exit(&ComputeThread::at_exit, this);
+#endif
 }
 
 void ComputeThread::at_exit(int status, void* self) {
