@@ -14,6 +14,12 @@ export default defineConfig({
   test: {
     // Native code uses every core by itself; two files at once would fight for them.
     fileParallelism: false,
-    projects: [project('unit', 60), project('native', 180), project('parity', 180), project('learning', 900), project('cuda', 600)],
+    projects: [
+      project('unit', 60),
+      project('native', 180),
+      project('parity', 180),
+      project('learning', 900),
+      project('cuda', 600),
+    ],
   },
 })

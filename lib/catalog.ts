@@ -9,4 +9,14 @@ import { networks } from './networks/list.js'
 import { samplers } from './sampling/samplers.js'
 import { spacings } from './sampling/spacings/list.js'
 
-export const catalog = { datasets, networks, predictions, samplers, schedules, spacings, timeLabels, timeSamplers, weightings } as const
+export const catalog = {
+  datasets,
+  networks,
+  predictions,
+  samplers,
+  schedules,
+  spacings,
+  timeLabels,
+  timeSamplers,
+  weightings,
+} as const

@@ -1,37 +1,33 @@
 /** dpm-torch: train, sample and evaluate diffusion probabilistic models from Node.js, on libtorch. */
 
-// Train.
-export { Trainer, type TrainerOptions, type TrainerPlace, type TrainStep } from './training/trainer.js'
-export { type RunOptions, type RunSettings, runOptions } from './training/run-options.js'
-export { readRecipe, recipeNames, resolveRecipe } from './training/recipes.js'
-export { formatDuration, progressLine } from './training/progress.js'
+// What there is, and what it runs on.
+export { catalog } from './catalog.js'
+// Data.
+export type { DataSet } from './datasets/data-set.js'
+export { type DataOptions, datasets, openDataSet } from './datasets/list.js'
+export { DpmError, type DpmErrorCode, errorCodes } from './errors.js'
 
 // Draw from what was trained.
 export { Diffusion, type LoadOptions, type SampleProgress, type SampleStep } from './generation/diffusion.js'
 export type { GenerateOptions } from './generation/generate.js'
-export { Images } from './images/image-batch.js'
-export { ImageGrid } from './images/grid.js'
 export { writeAnimation } from './images/animation.js'
-
+export { ImageGrid } from './images/grid.js'
+export { Images } from './images/image-batch.js'
+export type { DType } from './native/binding.js'
+export { configure } from './native/load.js'
+export { memory } from './native/memory.js'
 // Networks and tensors.
 export { type Gradients, Network, type Parameter, Pass } from './networks/network.js'
 export type { UnetOptions, UnetSettings } from './networks/unet.js'
-export { Tensor } from './tensor/tensor.js'
-export type { DType } from './native/binding.js'
-
+export { defineSampler } from './sampling/define-sampler.js'
+export { explainProgram } from './sampling/explain-program.js'
+export type { Program } from './sampling/program.js'
+export { programFromJson, programToJson } from './sampling/program-json.js'
 // Any denoiser, any sampler, no addon.
 export { sample, sampleSteps } from './sampling/sample.js'
-export { defineSampler } from './sampling/define-sampler.js'
-export type { Program } from './sampling/program.js'
-export { explainProgram } from './sampling/explain-program.js'
-export { programFromJson, programToJson } from './sampling/program-json.js'
-
-// Data.
-export type { DataSet } from './datasets/data-set.js'
-export { type DataOptions, datasets, openDataSet } from './datasets/list.js'
-
-// What there is, and what it runs on.
-export { catalog } from './catalog.js'
-export { configure } from './native/load.js'
-export { memory } from './native/memory.js'
-export { DpmError, type DpmErrorCode, errorCodes } from './errors.js'
+export { Tensor } from './tensor/tensor.js'
+export { formatDuration, progressLine } from './training/progress.js'
+export { readRecipe, recipeNames, resolveRecipe } from './training/recipes.js'
+export { type RunOptions, type RunSettings, runOptions } from './training/run-options.js'
+// Train.
+export { Trainer, type TrainerOptions, type TrainerPlace, type TrainStep } from './training/trainer.js'

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
+import { execFileSync } from 'node:child_process'
 // Builds the native addon of a checkout into build/Release with cmake-js. Used by prepare.mjs, by prebuild.mjs (through
 // node-gyp-shim.mjs) and by binding.gyp; the compiled lib/ in dist must exist, because it knows where libtorch is.
 import { createHash } from 'node:crypto'
-import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'

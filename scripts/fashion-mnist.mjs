@@ -25,7 +25,10 @@ export async function findFashionMnist() {
       fetched = run('apt-get', 'download', 'dataset-fashion-mnist')
     }
     const [archive] = readdirSync(work).filter((name) => name.endsWith('.deb'))
-    if (!archive) return { reason: `apt-get could not fetch the package dataset-fashion-mnist: ${fetched.stderr.trim().split('\n').at(-1)}` }
+    if (!archive)
+      return {
+        reason: `apt-get could not fetch the package dataset-fashion-mnist: ${fetched.stderr.trim().split('\n').at(-1)}`,
+      }
     const unpacked = run('dpkg-deb', '-x', archive, 'unpacked')
     if (unpacked.status !== 0) return { reason: `dpkg-deb could not unpack ${archive}` }
     renameSync(join(work, 'unpacked', installed), cached)

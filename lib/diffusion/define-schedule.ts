@@ -1,7 +1,7 @@
 /** A schedule as the catalog lists it: its name, its options, and how settings become a schedule. */
 import type * as z from 'zod'
-import { defineOptions, type OptionsDefinition } from '../options/options.js'
 import type { KindSchema } from '../options/kind-schema.js'
+import { defineOptions, type OptionsDefinition } from '../options/options.js'
 import type { Schedule } from './schedule.js'
 
 export interface ScheduleDefinition<Schema extends KindSchema = KindSchema> {

@@ -1,8 +1,8 @@
 /** The diffusion process as a caller writes it, and as it runs. */
 import * as z from 'zod'
+import { schemasOf } from '../options/kind-schema.js'
 import { parseOptions } from '../options/options.js'
 import type { ScheduleDefinition } from './define-schedule.js'
-import { schemasOf } from '../options/kind-schema.js'
 import { createObjective, type Objective } from './objective.js'
 import { varianceKinds } from './posterior.js'
 import type { Prediction } from './prediction.js'

@@ -1,5 +1,5 @@
 /** A trained model: a network with its (averaged) weights, its diffusion process, and what it was trained on. */
-import { Checkpoint } from '../checkpoints/checkpoint.js'
+import type { Checkpoint } from '../checkpoints/checkpoint.js'
 import { readCheckpoint } from '../checkpoints/checkpoint-folder.js'
 import type { ImageShape } from '../datasets/data-set.js'
 import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
@@ -49,7 +49,13 @@ export class Diffusion implements Disposable {
   readonly step: number
   readonly #source: Source
 
-  private constructor(settings: ModelSettings, network: Network, device: string, precision: Precision, checkpoint: Checkpoint) {
+  private constructor(
+    settings: ModelSettings,
+    network: Network,
+    device: string,
+    precision: Precision,
+    checkpoint: Checkpoint,
+  ) {
     this.settings = settings
     this.process = createProcess(settings.diffusion)
     this.network = network
@@ -96,7 +102,9 @@ export class Diffusion implements Disposable {
    * Draws images. In the same program, image k of a seed is the same whatever else is drawn.
    * @throws DpmError DPM_INVALID_OPTION, DPM_ABORTED, DPM_OUT_OF_MEMORY
    */
-  async sample(options: GenerateOptions & { readonly onProgress?: (progress: SampleProgress) => void } = {}): Promise<Images> {
+  async sample(
+    options: GenerateOptions & { readonly onProgress?: (progress: SampleProgress) => void } = {},
+  ): Promise<Images> {
     using generation = await startGeneration(this.#source, options)
     return await drawAll(generation, options, this.image)
   }
@@ -128,7 +136,10 @@ export class Diffusion implements Disposable {
 /** Runs a prepared generation to its end. */
 export async function drawAll(
   { run, program }: Generation,
-  options: { readonly signal?: AbortSignal | undefined; readonly onProgress?: ((progress: SampleProgress) => void) | undefined },
+  options: {
+    readonly signal?: AbortSignal | undefined
+    readonly onProgress?: ((progress: SampleProgress) => void) | undefined
+  },
   image: ImageShape,
 ): Promise<Images> {
   const { onProgress, signal } = options
@@ -169,7 +180,7 @@ export async function readWeights(checkpoint: Checkpoint, network: Network, pref
 /** One float32 tensor of a checkpoint. */
 export async function readTensor(checkpoint: Checkpoint, name: string, shape: readonly number[]): Promise<Tensor> {
   const info = checkpoint.info(name)
-  if (!info || info.dtype !== 'float32' || info.shape.join() !== shape.join()) {
+  if (info?.dtype !== 'float32' || info.shape.join() !== shape.join()) {
     const found = info ? `${info.dtype} of shape ${info.shape.join('×')}` : 'nothing'
     throw new DpmError(
       'DPM_FILE_INVALID',

@@ -66,7 +66,10 @@ export function recordGeneration(source: Source, options: GenerateOptions): Prog
   const scale = options.guidance ?? 1
   if (!Number.isFinite(scale)) throw expected('a finite number', 'guidance', scale)
   if (!conditional && options.guidance !== undefined && options.guidance !== 1 && options.guidance !== 0) {
-    throw new DpmError('DPM_INVALID_OPTION', `\`guidance\` ${scale} needs \`classes\` to guide towards. Name classes, or leave guidance out.`)
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `\`guidance\` ${scale} needs \`classes\` to guide towards. Name classes, or leave guidance out.`,
+    )
   }
   if (conditional && scale !== 1 && !source.nullClass) {
     throw new DpmError(
@@ -85,14 +88,21 @@ export function recordGeneration(source: Source, options: GenerateOptions): Prog
 }
 
 /** Class indices of `count` images from names or indices dealt out in turn. @throws DpmError DPM_INVALID_OPTION */
-export function dealClasses(source: Source, asked: readonly (number | string)[] | undefined, count: number): Int32Array | null {
+export function dealClasses(
+  source: Source,
+  asked: readonly (number | string)[] | undefined,
+  count: number,
+): Int32Array | null {
   const known = source.classes
   if (asked === undefined) {
     if (known.length === 0 || source.nullClass) return null
     return Int32Array.from({ length: count }, (_, index) => index % known.length)
   }
   if (known.length === 0) {
-    throw new DpmError('DPM_INVALID_OPTION', '`classes` were given but the network is not class-conditional. Leave them out.')
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      '`classes` were given but the network is not class-conditional. Leave them out.',
+    )
   }
   if (asked.length === 0) throw expected('at least one class', 'classes', asked, '', 'DPM_INVALID_OPTION')
   const indices = asked.map((one) => {
@@ -124,7 +134,8 @@ export async function startGeneration(source: Source, options: GenerateOptions):
     }
   }
   const samples = Float64Array.from(options.samples ?? Array.from({ length: count }, (_, index) => index))
-  if (samples.length !== count) throw expected(`${count} noise keys`, 'samples', samples.length, '', 'DPM_INVALID_OPTION')
+  if (samples.length !== count)
+    throw expected(`${count} noise keys`, 'samples', samples.length, '', 'DPM_INVALID_OPTION')
   const program = recordGeneration(source, options)
   const classes = dealClasses(source, options.classes, count)
   const { channels, height, width } = source.image
@@ -133,12 +144,17 @@ export async function startGeneration(source: Source, options: GenerateOptions):
       binding.randomNormal(seed, noisePurposes.initial, 0, samples, [count, channels, height, width], source.device),
     ),
   )
-  const run = await ProgramRun.create([source.network], program, { x }, {
-    seed,
-    samples,
-    chunk: chunk ?? Math.min(count, largestChunk),
-    classes,
-    precision: source.precision,
-  })
+  const run = await ProgramRun.create(
+    [source.network],
+    program,
+    { x },
+    {
+      seed,
+      samples,
+      chunk: chunk ?? Math.min(count, largestChunk),
+      classes,
+      precision: source.precision,
+    },
+  )
   return { program, run, count, classes, [Symbol.dispose]: () => run.dispose() }
 }

@@ -45,10 +45,18 @@ export class ProgramRun implements Disposable {
   /** Runs until `emits` more steps have passed, or to the end. Stops within one network block of an abort. */
   async advance(
     emits = Number.POSITIVE_INFINITY,
-    options: { readonly signal?: AbortSignal | undefined; readonly onProgress?: ((progress: NativeProgress) => void) | undefined } = {},
+    options: {
+      readonly signal?: AbortSignal | undefined
+      readonly onProgress?: ((progress: NativeProgress) => void) | undefined
+    } = {},
   ): Promise<NativeProgress & { readonly done: boolean }> {
     return call(options.signal, (binding, cancellation) =>
-      binding.executionAdvance(this.#handle, Math.min(emits, Number.MAX_SAFE_INTEGER), options.onProgress ?? null, cancellation),
+      binding.executionAdvance(
+        this.#handle,
+        Math.min(emits, Number.MAX_SAFE_INTEGER),
+        options.onProgress ?? null,
+        cancellation,
+      ),
     )
   }
 

@@ -74,15 +74,7 @@ export interface NativeUpdate {
 }
 
 /** The meaning of a training row's columns, in order. */
-export const rowFields = [
-  'alpha',
-  'sigma',
-  'cIn',
-  'cNoise',
-  'targetClean',
-  'targetNoise',
-  'weight',
-] as const
+export const rowFields = ['alpha', 'sigma', 'cIn', 'cNoise', 'targetClean', 'targetNoise', 'weight'] as const
 export type Row = Readonly<Record<(typeof rowFields)[number], number>>
 
 export interface NativeStepReport {
@@ -151,10 +143,7 @@ export interface Binding {
     cancellation: CancellationHandle | null,
   ): Promise<PassHandle>
   passOutput(pass: PassHandle): TensorHandle
-  passBackward(
-    pass: PassHandle,
-    gradient: TensorHandle,
-  ): Promise<{ input: TensorHandle; parameters: TensorHandle[] }>
+  passBackward(pass: PassHandle, gradient: TensorHandle): Promise<{ input: TensorHandle; parameters: TensorHandle[] }>
 
   trainingCreate(network: NetworkHandle, settings: NativeSettings): Promise<TrainingHandle>
   trainingStep(

@@ -14,13 +14,15 @@ export type Precision = (typeof precisions)[number]
  * @throws DpmError DPM_INVALID_OPTION for another word, DPM_DEVICE_UNAVAILABLE when there is no such device.
  */
 export async function resolveDevice(device: string): Promise<string> {
-  if (!devicePattern.test(device)) throw expected('auto, cpu, cuda or cuda:N', 'device', device, '', 'DPM_INVALID_OPTION')
+  if (!devicePattern.test(device))
+    throw expected('auto, cpu, cuda or cuda:N', 'device', device, '', 'DPM_INVALID_OPTION')
   if (device === 'cpu') return device
   const count = await call(undefined, (binding) => binding.cudaDeviceCount())
   if (device === 'auto') return count > 0 ? 'cuda:0' : 'cpu'
   const index = device === 'cuda' ? 0 : Number(device.slice('cuda:'.length))
   if (index < count) return `cuda:${index}`
-  const found = count === 0 ? 'no CUDA device' : `${count} CUDA device${count === 1 ? '' : 's'}, cuda:0 to cuda:${count - 1}`
+  const found =
+    count === 0 ? 'no CUDA device' : `${count} CUDA device${count === 1 ? '' : 's'}, cuda:0 to cuda:${count - 1}`
   throw new DpmError(
     'DPM_DEVICE_UNAVAILABLE',
     `The device "${device}" was asked for but there is ${found}. Use --device cpu (\`device: 'cpu'\`), or run \`npx dpm-torch doctor\` to see why.`,

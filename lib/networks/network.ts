@@ -6,7 +6,14 @@ import { call, callSync } from '../native/call.js'
 import { type Precision, precisions, resolveDevice } from '../native/device.js'
 import { parseOptions } from '../options/options.js'
 import { countOf, Tensor } from '../tensor/tensor.js'
-import { type NetworkKind, type NetworkOptions, type NetworkSettings, nativeSettings, networkSchema, networks } from './list.js'
+import {
+  type NetworkKind,
+  type NetworkOptions,
+  type NetworkSettings,
+  nativeSettings,
+  networkSchema,
+  networks,
+} from './list.js'
 
 export interface NetworkPlace {
   /** Channels and size of the images; 3×32×32 when absent. */
@@ -52,7 +59,11 @@ export class Network implements Disposable {
    * Builds a network with its first weights.
    * @throws DpmError DPM_INVALID_OPTION, DPM_DEVICE_UNAVAILABLE
    */
-  static async create<Kind extends NetworkKind>(kind: Kind, options: OptionsOf<Kind>, place: NetworkPlace = {}): Promise<Network> {
+  static async create<Kind extends NetworkKind>(
+    kind: Kind,
+    options: OptionsOf<Kind>,
+    place: NetworkPlace = {},
+  ): Promise<Network> {
     if (!Object.hasOwn(networks, kind)) {
       throw expected(`one of ${Object.keys(networks).join(', ')}`, 'kind', kind, '', 'DPM_INVALID_OPTION')
     }
@@ -93,7 +104,15 @@ export class Network implements Disposable {
     if (!precisions.includes(precision)) throw expected(`one of ${precisions.join(', ')}`, 'precision', precision)
     const indices = classes ? Int32Array.from(classes) : null
     const handle = await call(signal, (binding, cancellation) =>
-      binding.networkForward(this.handle, x.handle, Float64Array.from(labels), indices, gradient, precision, cancellation),
+      binding.networkForward(
+        this.handle,
+        x.handle,
+        Float64Array.from(labels),
+        indices,
+        gradient,
+        precision,
+        cancellation,
+      ),
     )
     return new Pass(handle, this.parameters)
   }
@@ -132,7 +151,9 @@ export class Pass implements Disposable {
    * @throws DpmError DPM_INVALID_ARGUMENT
    */
   async backward(gradient: Tensor): Promise<Gradients> {
-    const { input, parameters } = await call(undefined, (binding) => binding.passBackward(this.#handle, gradient.handle))
+    const { input, parameters } = await call(undefined, (binding) =>
+      binding.passBackward(this.#handle, gradient.handle),
+    )
     const named = new Map<string, Tensor<'float32'>>()
     for (const [index, { name }] of this.#parameters.entries()) {
       const handle = parameters[index]

@@ -20,20 +20,42 @@ import type { NetworkDefinition } from './network-definition.js'
 const unetSchema = z.strictObject({
   kind: z.literal('unet'),
   channels: z.int().min(1).default(64).describe('channels of the first level'),
-  multipliers: z.array(z.int().min(1)).min(1).max(8).default([1, 2, 2]).describe('channels of each level, as multiples'),
-  blocks: z.int().min(1).max(16).default(2).describe('residual blocks per level on the way down; one more on the way up'),
-  attentionResolutions: z.array(z.int().min(1)).default([16]).describe('image heights at which blocks are followed by attention'),
+  multipliers: z
+    .array(z.int().min(1))
+    .min(1)
+    .max(8)
+    .default([1, 2, 2])
+    .describe('channels of each level, as multiples'),
+  blocks: z
+    .int()
+    .min(1)
+    .max(16)
+    .default(2)
+    .describe('residual blocks per level on the way down; one more on the way up'),
+  attentionResolutions: z
+    .array(z.int().min(1))
+    .default([16])
+    .describe('image heights at which blocks are followed by attention'),
   middleAttention: z.boolean().default(true).describe('attention between the two middle blocks'),
   heads: z.int().min(1).default(1).describe('attention heads; ignored when headChannels is set'),
-  headChannels: z.int().min(1).nullable().default(null).describe('channels per attention head, instead of a number of heads'),
+  headChannels: z
+    .int()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe('channels per attention head, instead of a number of heads'),
   headLayout: z
     .enum(['split', 'interleaved'])
     .default('split')
-    .describe('qkv rows: all q, all k, all v (split: DDPM, guided diffusion new order, diffusers) or q, k, v head by head (interleaved: improved diffusion)'),
+    .describe(
+      'qkv rows: all q, all k, all v (split: DDPM, guided diffusion new order, diffusers) or q, k, v head by head (interleaved: improved diffusion)',
+    ),
   timeEmbedding: z
     .enum(['ddpm', 'improved', 'wavegrad'])
     .default('ddpm')
-    .describe('ddpm: [sin, cos], 1e4^(-i/(half-1)); improved: [cos, sin], 1e4^(-i/half); wavegrad: [sin, cos], 5000 t 1e4^(-i/half)'),
+    .describe(
+      'ddpm: [sin, cos], 1e4^(-i/(half-1)); improved: [cos, sin], 1e4^(-i/half); wavegrad: [sin, cos], 5000 t 1e4^(-i/half)',
+    ),
   downsamplePadding: z
     .enum(['asymmetric', 'symmetric'])
     .default('asymmetric')
@@ -41,12 +63,25 @@ const unetSchema = z.strictObject({
   resampling: z
     .enum(['convolution', 'pool', 'residual'])
     .default('convolution')
-    .describe('convolution: strided / nearest + convolution; pool: average / nearest; residual: inside a residual block (ADM)'),
-  scaleShift: z.boolean().default(false).describe('time enters as scale and shift of the second norm (improved DDPM) instead of a sum'),
+    .describe(
+      'convolution: strided / nearest + convolution; pool: average / nearest; residual: inside a residual block (ADM)',
+    ),
+  scaleShift: z
+    .boolean()
+    .default(false)
+    .describe('time enters as scale and shift of the second norm (improved DDPM) instead of a sum'),
   skipScale: z.number().positive().default(1).describe('factor on every residual sum; sqrt(0.5) in DDPM++'),
   groups: z.int().min(1).default(32).describe('GroupNorm groups'),
-  minimumGroupChannels: z.int().min(1).default(1).describe('fewer groups where a group would have fewer channels than this (EDM: 4)'),
-  groupEpsilon: z.number().positive().default(1e-6).describe('GroupNorm epsilon: 1e-6 DDPM, 1e-5 improved DDPM and diffusers'),
+  minimumGroupChannels: z
+    .int()
+    .min(1)
+    .default(1)
+    .describe('fewer groups where a group would have fewer channels than this (EDM: 4)'),
+  groupEpsilon: z
+    .number()
+    .positive()
+    .default(1e-6)
+    .describe('GroupNorm epsilon: 1e-6 DDPM, 1e-5 improved DDPM and diffusers'),
   dropout: z.number().min(0).lt(1).default(0).describe('dropout between SiLU and the second convolution of a block'),
   initialization: z
     .enum(['ddpm', 'torch'])
@@ -55,7 +90,9 @@ const unetSchema = z.strictObject({
   zeroLayers: z
     .enum(['zero', 'tiny', 'none'])
     .default('zero')
-    .describe('last convolution of blocks, of attention and of the network: zero, scale 1e-10 (DDPM) or like the others'),
+    .describe(
+      'last convolution of blocks, of attention and of the network: zero, scale 1e-10 (DDPM) or like the others',
+    ),
   classConditional: z.boolean().default(false).describe('a learned embedding per class is added to the time embedding'),
   nullClass: z.boolean().default(true).describe('one more class that means "no class", for classifier-free guidance'),
 })
@@ -73,7 +110,10 @@ export const unet: NetworkDefinition<UnetSettings> & { readonly schema: typeof u
 function unetNative(settings: UnetSettings, image: ImageShape, classes: number): NativeSettings {
   const levels = settings.multipliers.length
   const divisor = 2 ** (levels - 1)
-  for (const [name, size] of [['height', image.height], ['width', image.width]] as const) {
+  for (const [name, size] of [
+    ['height', image.height],
+    ['width', image.width],
+  ] as const) {
     if (size % divisor !== 0) {
       throw new DpmError(
         'DPM_INVALID_OPTION',
@@ -95,14 +135,18 @@ function unetNative(settings: UnetSettings, image: ImageShape, classes: number):
   for (const width of attending) {
     const heads = settings.headChannels === null ? settings.heads : width / settings.headChannels
     if (Number.isInteger(heads) && width % heads === 0) continue
-    const option = settings.headChannels === null ? `heads = ${settings.heads}` : `headChannels = ${settings.headChannels}`
+    const option =
+      settings.headChannels === null ? `heads = ${settings.heads}` : `headChannels = ${settings.headChannels}`
     throw new DpmError(
       'DPM_INVALID_OPTION',
       `Expected \`network.${option}\` to divide the channels of every level with attention but one has ${width}.`,
     )
   }
   if (settings.classConditional && classes === 0) {
-    throw new DpmError('DPM_INVALID_OPTION', '`network.classConditional` is true but the data has no classes. Set it to false or choose data with classes.')
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      '`network.classConditional` is true but the data has no classes. Set it to false or choose data with classes.',
+    )
   }
   return {
     ...settings,

@@ -1,8 +1,8 @@
 /** A sampler as the catalog lists it: its name, its options and its formula. */
 import type * as z from 'zod'
-import type { KindSchema } from '../options/kind-schema.js'
 import type { VarianceKind } from '../diffusion/posterior.js'
 import type { Level } from '../diffusion/schedule.js'
+import type { KindSchema } from '../options/kind-schema.js'
 import { defineOptions, type OptionsDefinition } from '../options/options.js'
 
 declare const value: unique symbol

@@ -1,6 +1,7 @@
 /** The levels that a run visits: from the noisiest to the clean one. */
-import { expected } from '../errors.js'
+
 import { cleanLevel, type Level, type Schedule } from '../diffusion/schedule.js'
+import { expected } from '../errors.js'
 import { type SpacingName, spacingNames, spacings } from './spacings/list.js'
 
 export interface StepSelection {

@@ -69,10 +69,15 @@ export interface Program {
 export { type NoisePurpose, noisePurposes } from '../random/purposes.js'
 
 /** Operation codes of the encoded form; `native/engine/program.h` has the same list. */
-export const opcodes = { evaluate: 1, combine: 2, noise: 3, clip: 4, threshold: 5, blend: 6, emit: 7 } as const satisfies Record<
-  Instruction['op'],
-  number
->
+export const opcodes = {
+  evaluate: 1,
+  combine: 2,
+  noise: 3,
+  clip: 4,
+  threshold: 5,
+  blend: 6,
+  emit: 7,
+} as const satisfies Record<Instruction['op'], number>
 
 /**
  * The program as the native loop reads it: `[version, registers, output, inputCount, ...inputRegisters,
@@ -80,7 +85,14 @@ export const opcodes = { evaluate: 1, combine: 2, noise: 3, clip: 4, threshold: 
  */
 export function encodeProgram(program: Program): Float64Array<ArrayBuffer> {
   const inputs = Object.values(program.inputs)
-  const numbers = [program.version, program.registers, program.output, inputs.length, ...inputs, program.instructions.length]
+  const numbers = [
+    program.version,
+    program.registers,
+    program.output,
+    inputs.length,
+    ...inputs,
+    program.instructions.length,
+  ]
   for (const instruction of program.instructions) {
     const operands = operandsOf(instruction)
     numbers.push(opcodes[instruction.op], operands.length)

@@ -3,14 +3,14 @@
  * (prediction, guidance, clip) become instructions, so neither formulas nor executors know of them.
  */
 import type * as z from 'zod'
-import { DpmError, expected } from '../errors.js'
 import type { ClipSettings } from '../diffusion/diffusion-options.js'
 import { classifierFree, type GuidanceCondition } from '../diffusion/guidance/classifier-free.js'
-import type { KindSchema } from '../options/kind-schema.js'
 import type { VarianceKind } from '../diffusion/posterior.js'
 import type { Prediction } from '../diffusion/prediction.js'
 import type { Level } from '../diffusion/schedule.js'
 import type { Labeller } from '../diffusion/time-label.js'
+import { DpmError, expected } from '../errors.js'
+import type { KindSchema } from '../options/kind-schema.js'
 import type { SamplerDefinition, SamplerVerbs, Value } from './define-sampler.js'
 import { type Instruction, noisePurposes, type Program, type Register } from './program.js'
 import { reuseRegisters } from './registers.js'

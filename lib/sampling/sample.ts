@@ -1,5 +1,5 @@
 /** Sampling with a denoiser written in JavaScript: any sampler of the list, no addon. */
-import { expected } from '../errors.js'
+
 import {
   type ClipSettings,
   clipSchema,
@@ -10,6 +10,7 @@ import {
 import { type VarianceKind, varianceKinds } from '../diffusion/posterior.js'
 import { type PredictionName, predictions } from '../diffusion/predictions/list.js'
 import type { Schedule } from '../diffusion/schedule.js'
+import { expected } from '../errors.js'
 import { parseOptions } from '../options/options.js'
 import { normals } from '../random/philox.js'
 import { selectLevels } from './levels.js'

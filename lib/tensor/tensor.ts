@@ -73,7 +73,10 @@ export class Tensor<Type extends DType = DType> implements Disposable {
   }
 
   /** A copy with another dtype or on another device (`cpu`, `cuda`, `cuda:1`). */
-  async to<Target extends DType = Type>(target: { readonly dtype?: Target; readonly device?: string }): Promise<Tensor<Target>> {
+  async to<Target extends DType = Type>(target: {
+    readonly dtype?: Target
+    readonly device?: string
+  }): Promise<Tensor<Target>> {
     const { dtype = this.dtype, device = this.device } = target
     return Tensor.own<Target>(await call(undefined, (binding) => binding.tensorConvert(this.handle, dtype, device)))
   }
@@ -104,6 +107,7 @@ export function countOf(shape: readonly number[]): number {
     if (!Number.isSafeInteger(extent) || extent < 0) throw expected('whole numbers of at least 0', 'shape', shape)
   }
   const count = shape.reduce((product, extent) => product * extent, 1)
-  if (!Number.isSafeInteger(count)) throw new DpmError('DPM_OUT_OF_MEMORY', `A tensor of shape ${shape.join('×')} is too large.`)
+  if (!Number.isSafeInteger(count))
+    throw new DpmError('DPM_OUT_OF_MEMORY', `A tensor of shape ${shape.join('×')} is too large.`)
   return count
 }

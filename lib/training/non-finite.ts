@@ -18,7 +18,14 @@ export interface NonFiniteCase {
 }
 
 /** Writes `non-finite-step-00001234.safetensors` (images, indices, epochs, times, losses). @returns the error to throw. */
-export async function writeNonFiniteBatch({ folder, step, batch, losses, times, image }: NonFiniteCase): Promise<DpmError> {
+export async function writeNonFiniteBatch({
+  folder,
+  step,
+  batch,
+  losses,
+  times,
+  image,
+}: NonFiniteCase): Promise<DpmError> {
   const bad = losses.flatMap((loss, i) => (Number.isFinite(loss) ? [] : [i]))
   const path = folder && join(folder.path, `non-finite-step-${String(step).padStart(8, '0')}.safetensors`)
   const count = batch.indices.length
@@ -32,7 +39,12 @@ export async function writeNonFiniteBatch({ folder, step, batch, losses, times, 
     await writeSafetensors(
       path,
       [
-        { name: 'images', dtype: 'U8', shape: [count, image.channels, image.height, image.width], read: async () => batch.images },
+        {
+          name: 'images',
+          dtype: 'U8',
+          shape: [count, image.channels, image.height, image.width],
+          read: async () => batch.images,
+        },
         vector('indices', batch.indices),
         vector('epochs', batch.epochs),
         vector('times', times),
@@ -41,7 +53,16 @@ export async function writeNonFiniteBatch({ folder, step, batch, losses, times, 
       { format: 'dpm-torch non-finite batch', step: String(step) },
     )
   }
-  const culprits = bad.length > 0 ? ` Examples ${bad.slice(0, 8).map((i) => batch.indices[i]).join(', ')} at times ${bad.slice(0, 8).map((i) => times[i]).join(', ')} did it.` : ''
+  const culprits =
+    bad.length > 0
+      ? ` Examples ${bad
+          .slice(0, 8)
+          .map((i) => batch.indices[i])
+          .join(', ')} at times ${bad
+          .slice(0, 8)
+          .map((i) => times[i])
+          .join(', ')} did it.`
+      : ''
   return new DpmError(
     'DPM_NON_FINITE',
     `The ${bad.length > 0 ? 'loss' : 'gradient'} of step ${step} is not finite; the weights are those of step ${step - 1}.${culprits}` +

@@ -17,7 +17,11 @@ export const optimizerSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('adamw'),
     ...moments,
-    weightDecay: z.number().min(0).default(0.01).describe('share of the weights, times the learning rate, taken off at each update'),
+    weightDecay: z
+      .number()
+      .min(0)
+      .default(0.01)
+      .describe('share of the weights, times the learning rate, taken off at each update'),
   }),
 ])
 export type OptimizerSettings = z.output<typeof optimizerSchema>

@@ -35,7 +35,8 @@ export function overlay(options: Json, changes: Json): Json {
   const result: Record<string, unknown> = { ...options }
   for (const [key, change] of Object.entries(changes)) {
     const before = result[key]
-    const sameKind = isObject(change) && isObject(before) && (change['kind'] === undefined || change['kind'] === before['kind'])
+    const sameKind =
+      isObject(change) && isObject(before) && (change['kind'] === undefined || change['kind'] === before['kind'])
     result[key] = sameKind ? overlay(before as Json, change as Json) : change
   }
   return result
@@ -48,7 +49,8 @@ function recipeFolder(): string {
 function readFile(recipe: string, from: string, above: readonly string[]): Json {
   const isPath = recipe.endsWith('.json')
   const path = isPath ? resolve(above.length > 0 ? from : '.', recipe) : join(recipeFolder(), `${recipe}.json`)
-  if (above.includes(path)) throw new DpmError('DPM_FILE_INVALID', `The recipe ${path} extends itself: ${[...above, path].join(' → ')}.`)
+  if (above.includes(path))
+    throw new DpmError('DPM_FILE_INVALID', `The recipe ${path} extends itself: ${[...above, path].join(' → ')}.`)
   let parsed: unknown
   try {
     parsed = JSON.parse(readFileSync(path, 'utf8'))
@@ -60,7 +62,8 @@ function readFile(recipe: string, from: string, above: readonly string[]): Json 
   const { extends: base, ...own } = parsed
   const named: Json = { name: basename(path, '.json'), ...own }
   if (base === undefined) return named
-  if (typeof base !== 'string') throw new DpmError('DPM_FILE_INVALID', `Expected a recipe's name or file for \`extends\` in ${path}.`)
+  if (typeof base !== 'string')
+    throw new DpmError('DPM_FILE_INVALID', `Expected a recipe's name or file for \`extends\` in ${path}.`)
   return overlay(readFile(base, dirname(path), [...above, path]), named)
 }
 

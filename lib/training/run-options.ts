@@ -17,13 +17,25 @@ import { optimizerSchema } from './optimizer.js'
 
 const trainingSchema = z.strictObject({
   batch: z.int().min(1).max(65_536).default(64).describe('images per update'),
-  microBatch: z.int().min(1).nullable().default(null).describe('images in memory at a time; smaller than the batch accumulates the gradient'),
+  microBatch: z
+    .int()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe('images in memory at a time; smaller than the batch accumulates the gradient'),
   flip: z.boolean().default(false).describe('mirror half of the images left to right, another half in each epoch'),
-  conditionDropout: z.number().min(0).max(1).default(0.1).describe('share of examples trained without their class, for guidance'),
+  conditionDropout: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.1)
+    .describe('share of examples trained without their class, for guidance'),
   optimizer: optimizerSchema.prefault({ kind: 'adam' }),
   learningRate: learningRateSchema.prefault({}),
   clipNorm: z.number().min(0).default(1).describe('largest L2 norm of the whole gradient; 0 leaves it as it is'),
-  averaging: averagingsSchema.default([{ kind: 'constant', decay: 0.9999 }]).describe('averaged copies of the weights; sampling uses the first'),
+  averaging: averagingsSchema
+    .default([{ kind: 'constant', decay: 0.9999 }])
+    .describe('averaged copies of the weights; sampling uses the first'),
 })
 
 const previewSchema = z.strictObject({
@@ -32,7 +44,10 @@ const previewSchema = z.strictObject({
   rows: z.int().min(1).max(64).default(8).describe('rows, at most'),
   sampler: samplerSchema.prefault({ kind: 'ddim' }),
   steps: z.int().min(1).default(25).describe('steps of the sampler'),
-  spacing: z.enum(spacingNames as readonly [string, ...string[]]).default('trailing').describe('how the times of the steps are spread'),
+  spacing: z
+    .enum(spacingNames as readonly [string, ...string[]])
+    .default('trailing')
+    .describe('how the times of the steps are spread'),
   guidance: z.number().default(1).describe('scale of classifier-free guidance; 1 is the plain conditional network'),
   animation: z.boolean().default(true).describe('at the end, samples/denoising.gif: how the images come out of noise'),
 })
@@ -44,7 +59,11 @@ const checkpointSchema = z.strictObject({
 })
 
 const logSchema = z.strictObject({
-  everySteps: z.int().min(1).default(50).describe('steps between lines of metrics.jsonl and TensorBoard; losses in between are averaged'),
+  everySteps: z
+    .int()
+    .min(1)
+    .default(50)
+    .describe('steps between lines of metrics.jsonl and TensorBoard; losses in between are averaged'),
   tensorboard: z.boolean().default(true).describe('write TensorBoard events'),
 })
 
@@ -58,9 +77,24 @@ export const runSchema = z.strictObject({
   previews: previewSchema.prefault({}),
   checkpoints: checkpointSchema.prefault({}),
   log: logSchema.prefault({}),
-  seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(0).describe('all randomness of the run is a function of it'),
-  device: z.string().regex(devicePattern, { error: 'Expected auto, cpu, cuda or cuda:N' }).default('auto').describe('where to compute'),
-  threads: z.int().min(1).max(1024).nullable().default(null).describe('processor threads of one operation; null takes all cores'),
+  seed: z
+    .int()
+    .min(0)
+    .max(Number.MAX_SAFE_INTEGER)
+    .default(0)
+    .describe('all randomness of the run is a function of it'),
+  device: z
+    .string()
+    .regex(devicePattern, { error: 'Expected auto, cpu, cuda or cuda:N' })
+    .default('auto')
+    .describe('where to compute'),
+  threads: z
+    .int()
+    .min(1)
+    .max(1024)
+    .nullable()
+    .default(null)
+    .describe('processor threads of one operation; null takes all cores'),
 })
 
 export const runOptions = defineOptions('run', runSchema)

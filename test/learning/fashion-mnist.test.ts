@@ -1,9 +1,10 @@
 /** A short training on real images must learn: reach a stated loss, and draw images whose statistics are the data's. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Diffusion, memory, Trainer } from '../../lib/index.js'
+
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Diffusion, memory, Trainer } from '../../lib/index.js'
 
 const { findFashionMnist } = (await import(new URL('../../scripts/fashion-mnist.mjs', import.meta.url).href)) as {
   findFashionMnist(): Promise<{ folder: string } | { reason: string }>
@@ -34,6 +35,7 @@ describe.skipIf('reason' in found)('a small U-Net on Fashion-MNIST', () => {
         resampling: 'pool',
         classConditional: true,
       },
+      diffusion: { prediction: 'velocity', schedule: { kind: 'cosine' } },
       training: {
         batch: 32,
         learningRate: { peak: 2e-3, warmupSteps: 20, decay: 'cosine' },
@@ -45,7 +47,10 @@ describe.skipIf('reason' in found)('a small U-Net on Fashion-MNIST', () => {
     for await (const { loss } of trainer.steps()) losses.push(loss)
     await trainer.checkpoint()
     const pixels = new Uint8Array(1000 * 1024)
-    await trainer.dataSet.read(Array.from({ length: 1000 }, (_, i) => i), pixels)
+    await trainer.dataSet.read(
+      Array.from({ length: 1000 }, (_, i) => i),
+      pixels,
+    )
     ;[pixelMean, pixelDeviation] = moments(pixels)
   })
 
@@ -54,10 +59,10 @@ describe.skipIf('reason' in found)('a small U-Net on Fashion-MNIST', () => {
     expect(memory()).toMatchObject({ tensors: 0, networks: 0, others: 0 })
   })
 
-  test('starts at the loss of predicting nothing, 1, and ends below 0.1', () => {
+  test('starts near the loss of predicting nothing and ends below 0.2', () => {
     expect(losses).toHaveLength(steps)
-    expect(mean(losses.slice(0, 3))).toBeGreaterThan(0.9)
-    expect(mean(losses.slice(-50))).toBeLessThan(0.1)
+    expect(mean(losses.slice(0, 3))).toBeGreaterThan(0.8)
+    expect(mean(losses.slice(-50))).toBeLessThan(0.2)
   })
 
   test("draws images with the data's mean and spread of brightness", async () => {
@@ -70,7 +75,8 @@ describe.skipIf('reason' in found)('a small U-Net on Fashion-MNIST', () => {
 
   test('draws trousers that are darker than coats, as they are', async () => {
     using model = await Diffusion.load(out)
-    const draw = async (name: string) => moments((await model.sample({ count: 32, steps: 25, classes: [name], guidance: 2 })).data)[0]
+    const draw = async (name: string) =>
+      moments((await model.sample({ count: 32, steps: 25, classes: [name], guidance: 2 })).data)[0]
     expect(await draw('Trouser')).toBeLessThan((await draw('Coat')) - 15)
   })
 })

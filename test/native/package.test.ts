@@ -3,7 +3,17 @@
  * libtorch it trains; without one it says which command to run.
  */
 import { execFile } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -26,7 +36,9 @@ async function pack(): Promise<string> {
   mkdirSync(prebuilt, { recursive: true })
   cpSync('build/Release/dpm-torch.node', join(prebuilt, 'dpm-torch.glibc.node'))
   cpSync('build/Release/libdpm_core.so', join(prebuilt, 'libdpm_core.so'))
-  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', work], { cwd: staged })
+  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', work], {
+    cwd: staged,
+  })
   const [{ filename, files }] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }]
   const paths = files.map(({ path }) => path)
   expect(paths).toEqual(expect.arrayContaining(['dist/index.js', 'dist/index.d.ts', 'recipes/sprites.json', 'LICENSE']))

@@ -21,10 +21,7 @@ const runSchema = z.strictObject({
   prediction: diffusionSchema.shape.prediction.unwrap(),
   clip: clipSchema,
   /** Every time of the run, or of a long one its ends and its sum. */
-  times: z.union([
-    z.array(z.int()),
-    z.strictObject({ first: z.array(z.int()), last: z.array(z.int()), sum: z.int() }),
-  ]),
+  times: z.union([z.array(z.int()), z.strictObject({ first: z.array(z.int()), last: z.array(z.int()), sum: z.int() })]),
   /** Steps after which x and the clean prediction are stored, counted from 0. */
   stored: z.array(z.int()),
   states: z.base64(),

@@ -86,8 +86,10 @@ export function norm(values: ArrayLike<number>): number {
 
 /** How far an array is from its reference: relative in the L2 norm, and largest difference over largest value. */
 export function distance(actual: ArrayLike<number>, reference: ArrayLike<number>): { l2: number; largest: number } {
-  if (actual.length !== reference.length) throw new RangeError(`${actual.length} elements, the reference has ${reference.length}`)
+  if (actual.length !== reference.length)
+    throw new RangeError(`${actual.length} elements, the reference has ${reference.length}`)
   const differences = Array.from(reference, (value, i) => Number(actual[i]) - value)
-  const largest = (values: ArrayLike<number>): number => Array.from(values).reduce((top, value) => Math.max(top, Math.abs(value)), 0)
+  const largest = (values: ArrayLike<number>): number =>
+    Array.from(values).reduce((top, value) => Math.max(top, Math.abs(value)), 0)
   return { l2: norm(differences) / norm(reference), largest: largest(differences) / largest(reference) }
 }

@@ -97,7 +97,9 @@ describe.each(unetFixtureNames)('the U-Net against PyTorch: %s', (name) => {
     expect(l2).toBeLessThan(gradientTolerance)
     expect(largest).toBeLessThan(gradientTolerance)
 
-    const names = loadBinding().networkParameters(network).map(({ name }) => name)
+    const names = loadBinding()
+      .networkParameters(network)
+      .map(({ name }) => name)
     expect(parameters).toHaveLength(names.length)
     const worst = { name: '', error: 0 }
     for (const [i, handle] of parameters.entries()) {
@@ -128,6 +130,8 @@ test('the CIFAR-10 network of Ho et al. 2020 has 35,746,307 parameters', async (
   })
   const native = unet.native(settings, { channels: 3, height: 32, width: 32 }, 0)
   const network = held(await loadBinding().networkCreate('unet', native, 0, 'cpu'))
-  const sizes = loadBinding().networkParameters(network).map(({ shape }) => shape.reduce((product, extent) => product * extent, 1))
+  const sizes = loadBinding()
+    .networkParameters(network)
+    .map(({ shape }) => shape.reduce((product, extent) => product * extent, 1))
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(35_746_307)
 })

@@ -27,14 +27,18 @@ test('the sampler in CONTRIBUTING is first-order: half the step, half the error'
   const [center, deviation] = [0.5, 0.3]
   const draw = async (steps: number) => {
     const levels = selectLevels(schedule, { steps })
-    const program = record(list.euler, { kind: 'euler' }, {
-      levels,
-      prediction: predictions.clean,
-      label: ({ time }) => time,
-      clip: { kind: 'none' },
-      variance: 'fixed-small',
-      guidance: null,
-    })
+    const program = record(
+      list.euler,
+      { kind: 'euler' },
+      {
+        levels,
+        prediction: predictions.clean,
+        label: ({ time }) => time,
+        clip: { kind: 'none' },
+        variance: 'fixed-small',
+        guidance: null,
+      },
+    )
     const { output } = await runReference(program, {
       network: (x, time) => {
         const { alpha, sigma } = schedule.level(time)

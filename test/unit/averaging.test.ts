@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { defineOptions } from '../../lib/options/options.js'
-import { averagingSchema, type AveragingSettings, createAveraging, powerOf } from '../../lib/training/averaging.js'
+import { type AveragingSettings, averagingSchema, createAveraging, powerOf } from '../../lib/training/averaging.js'
 
 const options = defineOptions('averaging', averagingSchema)
 

@@ -48,16 +48,23 @@ describe('dependencies point one way', () => {
     expect([...folders].filter((folder) => floors[folder] === undefined)).toEqual([])
   })
 
-  test.each(['diffusion', 'sampling', 'random', 'options'])('%s reaches no addon, no libtorch and no images', (folder) => {
-    const seen = new Set<string>()
-    const visit = (file: string): void => {
-      if (seen.has(file)) return
-      seen.add(file)
-      for (const target of importsOf(file, false)) visit(target)
-    }
-    for (const file of files) if (folderOf(file) === folder) visit(file)
-    expect([...seen].filter((file) => file === 'native/load.ts' || file === 'native/call.ts' || /^(libtorch|images)\//.test(file))).toEqual([])
-  })
+  test.each(['diffusion', 'sampling', 'random', 'options'])(
+    '%s reaches no addon, no libtorch and no images',
+    (folder) => {
+      const seen = new Set<string>()
+      const visit = (file: string): void => {
+        if (seen.has(file)) return
+        seen.add(file)
+        for (const target of importsOf(file, false)) visit(target)
+      }
+      for (const file of files) if (folderOf(file) === folder) visit(file)
+      expect(
+        [...seen].filter(
+          (file) => file === 'native/load.ts' || file === 'native/call.ts' || /^(libtorch|images)\//.test(file),
+        ),
+      ).toEqual([])
+    },
+  )
 
   test('nothing imports the public surface', () => {
     expect(files.filter((file) => importsOf(file, true).includes('index.ts'))).toEqual([])

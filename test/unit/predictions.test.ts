@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { cleanLevel, type Level } from '../../lib/diffusion/schedule.js'
 import { predictions } from '../../lib/diffusion/predictions/list.js'
+import { cleanLevel, type Level } from '../../lib/diffusion/schedule.js'
 import { signalToNoise } from '../../lib/diffusion/weighting.js'
 import { weightings } from '../../lib/diffusion/weightings/list.js'
 import { relativeError } from './closeness.js'

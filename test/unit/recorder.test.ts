@@ -1,5 +1,5 @@
-import * as z from 'zod'
 import { describe, expect, test } from 'vitest'
+import * as z from 'zod'
 import { createProcess, parseDiffusion } from '../../lib/diffusion/diffusion-options.js'
 import { defineSampler, type SamplerVerbs, type Value } from '../../lib/sampling/define-sampler.js'
 import { selectLevels } from '../../lib/sampling/levels.js'

@@ -4,7 +4,7 @@ import { appendFile, chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type MetricsRecord, MetricsLog, readMetrics } from '../../lib/training/metrics-log.js'
+import { MetricsLog, type MetricsRecord, readMetrics } from '../../lib/training/metrics-log.js'
 import { isRunFolder, RunFolder } from '../../lib/training/run-folder.js'
 import { type LockHolder, RunLock } from '../../lib/training/run-lock.js'
 

@@ -3,7 +3,7 @@ import { createSchedule, parseDiffusion } from '../../lib/diffusion/diffusion-op
 import type { VarianceKind } from '../../lib/diffusion/posterior.js'
 import { predictions } from '../../lib/diffusion/predictions/list.js'
 import type { Schedule } from '../../lib/diffusion/schedule.js'
-import { pairs, selectLevels, type StepSelection } from '../../lib/sampling/levels.js'
+import { pairs, type StepSelection, selectLevels } from '../../lib/sampling/levels.js'
 import type { Program } from '../../lib/sampling/program.js'
 import { runReference } from '../../lib/sampling/reference-executor.js'
 import { parseSampler, recordSampler, type SamplerOptions } from '../../lib/sampling/samplers.js'
