@@ -39,8 +39,6 @@ const emojiSchema = z.strictObject({
     .describe(`folder of the package ${packageName}; null: as the program, then dpm-torch, would import it`),
 })
 
-export type EmojiSettings = z.output<typeof emojiSchema>
-
 /** Where a picture is on the sheet, in cells. */
 const place = { sheet_x: z.int().min(0), sheet_y: z.int().min(0), has_img_twitter: z.boolean() }
 const emojiEntry = z.object({

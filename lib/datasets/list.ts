@@ -10,7 +10,6 @@ import { imageFolder } from './image-folder.js'
 import { sprites } from './sprites.js'
 
 export const datasets = { emoji, sprites, idx, cifar10, 'image-folder': imageFolder } as const
-export type DataSetKind = keyof typeof datasets
 
 export const dataSchema = z.discriminatedUnion('kind', schemasOf(datasets))
 export type DataOptions = z.input<typeof dataSchema>

@@ -108,5 +108,3 @@ export function createWeighting(settings: DiffusionSettings['weighting']): Weigh
 function names<Name extends string>(map: Readonly<Record<Name, unknown>>): [Name, ...Name[]] {
   return Object.keys(map) as [Name, ...Name[]]
 }
-
-export type { PredictionName, TimeLabel, TimeSamplerName }

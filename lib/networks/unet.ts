@@ -121,6 +121,12 @@ function unetNative(settings: UnetSettings, image: ImageShape, classes: number):
       )
     }
   }
+  if (settings.channels % 2 === 1 || (settings.timeEmbedding === 'ddpm' && settings.channels < 4)) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `Expected an even number of at least 4 for \`network.channels\` but received ${settings.channels}: the time embedding has half of them as sines, half as cosines.`,
+    )
+  }
   const widths = settings.multipliers.map((multiplier) => multiplier * settings.channels)
   for (const width of normWidths(widths, settings)) {
     const groups = groupsOf(width, settings)

@@ -66,7 +66,7 @@ export interface Program {
   readonly steps: number
 }
 
-export { type NoisePurpose, noisePurposes } from '../random/purposes.js'
+export { noisePurposes } from '../random/purposes.js'
 
 /** Operation codes of the encoded form; `native/engine/program.h` has the same list. */
 export const opcodes = {

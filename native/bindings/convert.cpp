@@ -105,7 +105,8 @@ std::vector<double> words_of(const Napi::Value& value, const char* name) {
 
 std::vector<std::int64_t> shape_of(const Napi::Value& value) {
   const auto array = list_of(value, "shape");
-  DPM_CHECK(array.Length() <= 64, "DPM_INVALID_ARGUMENT", "Expected at most 64 extents in a shape but received " + std::to_string(array.Length()) + ".");
+  DPM_CHECK(array.Length() <= 64, "DPM_INVALID_ARGUMENT",
+            "Expected at most 64 extents in a shape but received " + std::to_string(array.Length()) + ".");
   std::vector<std::int64_t> shape;
   for (std::uint32_t i = 0; i < array.Length(); ++i) {
     shape.push_back(static_cast<std::int64_t>(whole_of(array.Get(i), "shape", 0, kLargestWhole)));
@@ -166,8 +167,8 @@ struct NamedType {
   const char* name;
   at::ScalarType type;
 };
-constexpr NamedType kTypes[] = {{"float32", at::kFloat},     {"float64", at::kDouble}, {"bfloat16", at::kBFloat16},
-                                {"float16", at::kHalf}, {"uint8", at::kByte},     {"int64", at::kLong}};
+constexpr NamedType kTypes[] = {{"float32", at::kFloat}, {"float64", at::kDouble}, {"bfloat16", at::kBFloat16},
+                                {"float16", at::kHalf},  {"uint8", at::kByte},     {"int64", at::kLong}};
 }  // namespace
 
 at::ScalarType dtype_of(const std::string& name) {
@@ -185,7 +186,8 @@ const char* name_of(at::ScalarType dtype) {
 }
 
 at::Device device_of(const std::string& name) {
-  const bool numbered = name.rfind("cuda:", 0) == 0 && name.size() <= 8 && name.size() > 5 && name.find_first_not_of("0123456789", 5) == std::string::npos;
+  const bool numbered =
+      name.rfind("cuda:", 0) == 0 && name.size() <= 8 && name.size() > 5 && name.find_first_not_of("0123456789", 5) == std::string::npos;
   DPM_CHECK(name == "cpu" || name == "cuda" || numbered, "DPM_INVALID_ARGUMENT",
             "Expected cpu, cuda or cuda:N for `device` but received \"" + name + "\".");
   if (name == "cpu") return at::Device(at::kCPU);

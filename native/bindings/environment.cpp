@@ -16,10 +16,12 @@ std::shared_ptr<Environment> Environment::open(Napi::Env env) {
   // Jobs share ownership; the environment's own share ends with this hook.
   auto* held = new std::shared_ptr<Environment>(self);
   env.SetInstanceData(held);
-  env.AddCleanupHook([](std::shared_ptr<Environment>* pointer) {
-    (*pointer)->close();
-    delete pointer;
-  }, new std::shared_ptr<Environment>(self));
+  env.AddCleanupHook(
+      [](std::shared_ptr<Environment>* pointer) {
+        (*pointer)->close();
+        delete pointer;
+      },
+      new std::shared_ptr<Environment>(self));
   self->watch_exit();
   return self;
 }

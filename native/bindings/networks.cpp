@@ -14,8 +14,9 @@ using NetworkPointer = std::shared_ptr<WeightedNetwork>;
 Napi::Value network_create(const Napi::CallbackInfo& info) {
   return run_job(
       info.Env(), nullptr,
-      [kind = text_of(info[0], "kind"), settings = settings_of(info[1]), seed = seed_of(info[2]),
-       device = text_of(info[3], "device")] { return create_network(kind, settings, seed, device_of(device)); },
+      [kind = text_of(info[0], "kind"), settings = settings_of(info[1]), seed = seed_of(info[2]), device = text_of(info[3], "device")] {
+        return create_network(kind, settings, seed, device_of(device));
+      },
       [](Napi::Env env, const NetworkPointer& network) { return wrap(env, network); });
 }
 
@@ -48,7 +49,8 @@ Napi::Value network_write(const Napi::CallbackInfo& info) {
       [network = unwrap<WeightedNetwork>(info[0]), name = text_of(info[1], "name"), value = unwrap_tensor(info[2])] {
         const at::NoGradGuard no_grad;
         const at::Tensor& slot = network->parameters[network->network->parameters().find(name)];
-        DPM_CHECK(slot.sizes() == value.sizes(), "DPM_INVALID_ARGUMENT", "The tensor for parameter \"" + name + "\" has another shape than the parameter.");
+        DPM_CHECK(slot.sizes() == value.sizes(), "DPM_INVALID_ARGUMENT",
+                  "The tensor for parameter \"" + name + "\" has another shape than the parameter.");
         slot.copy_(value);
         return true;
       },
@@ -60,9 +62,8 @@ Napi::Value network_forward(const Napi::CallbackInfo& info) {
   return run_job(
       info.Env(), cancellation,
       [network = unwrap<WeightedNetwork>(info[0]), x = unwrap_tensor(info[1]), conditioning = Conditioning{labels_of(info[2]), classes_of(info[3])},
-       gradient = flag_of(info[4], "gradient"), precision = precision_of(text_of(info[5], "precision")), cancellation] {
-        return GradientPass::run(network, x, conditioning, gradient, precision, cancellation.get());
-      },
+       gradient = flag_of(info[4], "gradient"), precision = precision_of(text_of(info[5], "precision")),
+       cancellation] { return GradientPass::run(network, x, conditioning, gradient, precision, cancellation.get()); },
       [](Napi::Env env, const std::shared_ptr<GradientPass>& pass) { return wrap(env, pass); });
 }
 

@@ -27,7 +27,7 @@ Failure describe_current_exception() noexcept;
 }  // namespace dpm
 
 // Throws dpm::Error(code, message) unless the condition holds. The only macro of the house.
-#define DPM_CHECK(condition, code, message) \
-  do {                                      \
+#define DPM_CHECK(condition, code, message)                  \
+  do {                                                       \
     if (!(condition)) throw ::dpm::Error((code), (message)); \
   } while (false)

@@ -55,7 +55,8 @@ Execution::Execution(std::vector<std::shared_ptr<WeightedNetwork>> networks, Pro
     if (instruction.opcode != Opcode::evaluate || instruction.operands[3] != 0) continue;
     const Network& network = *networks_[static_cast<std::size_t>(instruction.operands[2])]->network;
     DPM_CHECK(network.null_class() >= 0 || !options_.classes.defined(), "DPM_INVALID_ARGUMENT",
-              "The program asks the network without a class, as guidance does, but the network has no null class. Train it with `nullClass`, or sample without guidance.");
+              "The program asks the network without a class, as guidance does, but the network has no null class. Train it with `nullClass`, or "
+              "sample without guidance.");
   }
 }
 

@@ -16,8 +16,7 @@ Precision precision_of(const std::string& name) {
 }
 
 PrecisionScope::PrecisionScope(Precision precision, const at::Device& device)
-    : device_(device.type()),
-      casts_(precision == Precision::bfloat16 || precision == Precision::float16) {
+    : device_(device.type()), casts_(precision == Precision::bfloat16 || precision == Precision::float16) {
   if (device.is_cuda()) {
     // libtorch lets cuDNN round float32 convolutions to TF32 unless told otherwise, and pick algorithms whose sums change
     // from run to run: then float32 would not be float32, and a resumed run would leave its curve.

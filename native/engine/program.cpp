@@ -19,7 +19,8 @@ class Reader {
   int whole(int below, const char* what) {
     const double value = next();
     DPM_CHECK(value >= 0 && value < below && value == std::floor(value), "DPM_INVALID_ARGUMENT",
-              "Expected a " + std::string(what) + " below " + std::to_string(below) + " in the encoded program but received " + std::to_string(value) + ".");
+              "Expected a " + std::string(what) + " below " + std::to_string(below) + " in the encoded program but received " +
+                  std::to_string(value) + ".");
     return static_cast<int>(value);
   }
   bool done() const { return at_ == numbers_.size(); }

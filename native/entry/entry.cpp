@@ -75,8 +75,8 @@ void open_libraries(const std::vector<std::string>& libraries) {
   for (size_t index = 0; index < libraries.size(); ++index) {
     if (index < process.libraries.size()) {
       if (process.libraries[index] == libraries[index]) continue;
-      throw Refusal{"DPM_LIBTORCH_MISMATCH", "This process already runs on " + process.libraries[index] +
-                                                 ", so it cannot open " + libraries[index] + " as well."};
+      throw Refusal{"DPM_LIBTORCH_MISMATCH",
+                    "This process already runs on " + process.libraries[index] + ", so it cannot open " + libraries[index] + " as well."};
     }
     if (!dlopen(libraries[index].c_str(), RTLD_NOW | RTLD_GLOBAL)) {
       const std::string error = dynamic_error();
@@ -92,13 +92,11 @@ std::string show_version(uint64_t upper) { return std::to_string(upper >> 8) + "
 void check_version(uint64_t abi) {
   auto version = reinterpret_cast<AbiVersion>(dlsym(RTLD_DEFAULT, "aoti_torch_abi_version"));
   if (!version) {
-    throw Refusal{"DPM_LIBTORCH_MISMATCH",
-                  "This libtorch is older than 2.5: it does not say its version. Expected " + show_version(abi) + "."};
+    throw Refusal{"DPM_LIBTORCH_MISMATCH", "This libtorch is older than 2.5: it does not say its version. Expected " + show_version(abi) + "."};
   }
   const uint64_t found = version() >> 48;
   if (found != abi) {
-    throw Refusal{"DPM_LIBTORCH_MISMATCH",
-                  "Expected libtorch " + show_version(abi) + " but the one opened is " + show_version(found) + "."};
+    throw Refusal{"DPM_LIBTORCH_MISMATCH", "Expected libtorch " + show_version(abi) + " but the one opened is " + show_version(found) + "."};
   }
 }
 
@@ -106,8 +104,7 @@ CoreInit open_core(const std::string& path) {
   Opened& process = opened();
   if (process.core_init) {
     if (process.core == path) return process.core_init;
-    throw Refusal{"DPM_ADDON_MISSING",
-                  "This process already runs the core " + process.core + ", so it cannot open " + path + " as well."};
+    throw Refusal{"DPM_ADDON_MISSING", "This process already runs the core " + process.core + ", so it cannot open " + path + " as well."};
   }
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) {
@@ -115,7 +112,9 @@ CoreInit open_core(const std::string& path) {
     // A symbol that is not there is a core built against another libtorch; a file that is not there is no core.
     const bool symbol = error.find("undefined symbol") != std::string::npos;
     const bool glibc = error.find("version `GLIBC") != std::string::npos;
-    throw Refusal{symbol ? "DPM_LIBTORCH_MISMATCH" : glibc ? "DPM_PLATFORM_UNSUPPORTED" : "DPM_ADDON_MISSING",
+    throw Refusal{symbol  ? "DPM_LIBTORCH_MISMATCH"
+                  : glibc ? "DPM_PLATFORM_UNSUPPORTED"
+                          : "DPM_ADDON_MISSING",
                   "The core of dpm-torch does not load: " + error};
   }
   auto init = reinterpret_cast<CoreInit>(dlsym(handle, "dpm_core_init"));

@@ -4,4 +4,3 @@ import { cosine } from './cosine.js'
 import { linear } from './linear.js'
 
 export const schedules = { linear, cosine } satisfies Record<string, ScheduleDefinition>
-export type ScheduleKind = keyof typeof schedules

@@ -5,4 +5,3 @@ import { snr } from './snr.js'
 import { uniform } from './uniform.js'
 
 export const weightings = { uniform, snr, 'min-snr': minSnr } satisfies Record<string, WeightingDefinition>
-export type WeightingKind = keyof typeof weightings

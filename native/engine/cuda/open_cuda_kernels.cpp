@@ -13,7 +13,8 @@ namespace dpm {
 namespace {
 
 constexpr const char* kLibrary = "libdpm_cuda.so";
-constexpr const char* kCure = " Install a package of dpm-torch that brings it, or build it with `node scripts/build-cuda.mjs`; `device: 'cpu'` works without.";
+constexpr const char* kCure =
+    " Install a package of dpm-torch that brings it, or build it with `node scripts/build-cuda.mjs`; `device: 'cpu'` works without.";
 
 std::string last_dynamic_error() {
   const char* text = dlerror();
@@ -22,7 +23,8 @@ std::string last_dynamic_error() {
 
 std::string folder_of_core() {
   Dl_info core{};
-  DPM_CHECK(dladdr(reinterpret_cast<const void*>(&cuda_kernels), &core) != 0 && core.dli_fname, "DPM_INTERNAL", "The core does not know where it lies.");
+  DPM_CHECK(dladdr(reinterpret_cast<const void*>(&cuda_kernels), &core) != 0 && core.dli_fname, "DPM_INTERNAL",
+            "The core does not know where it lies.");
   const std::string path(core.dli_fname);
   return path.substr(0, path.rfind('/') + 1);
 }
@@ -35,7 +37,8 @@ const CudaKernels* open_library() {
   const auto kernels_of = reinterpret_cast<const CudaKernels* (*)()>(dlsym(library, "dpm_cuda_kernels"));
   DPM_CHECK(kernels_of, "DPM_DEVICE_UNAVAILABLE", path + " holds no CUDA kernels of dpm-torch: " + last_dynamic_error() + "." + kCure);
   const CudaKernels* const kernels = kernels_of();
-  DPM_CHECK(kernels->layout == cuda_layout(), "DPM_DEVICE_UNAVAILABLE", path + " was built from another version of dpm-torch than the core beside it." + kCure);
+  DPM_CHECK(kernels->layout == cuda_layout(), "DPM_DEVICE_UNAVAILABLE",
+            path + " was built from another version of dpm-torch than the core beside it." + kCure);
   return kernels;
 }
 

@@ -20,9 +20,8 @@ at::Tensor Attention::operator()(const Pass& pass, const at::Tensor& x) const {
   // several times faster than the BLAS on some processors.
   const at::Tensor joint = qkv_.pointwise(pass, norm_(pass, x)).permute({0, 2, 3, 1}).reshape({count, height * width, 3 * channels});
   // Rows of qkv are [q | k | v], each head by head, or head by head [q | k | v].
-  const at::Tensor parts = settings_.interleaved
-                               ? joint.view({count, height * width, heads, 3, width_of_head}).permute({3, 0, 2, 1, 4})
-                               : joint.view({count, height * width, 3, heads, width_of_head}).permute({2, 0, 3, 1, 4});
+  const at::Tensor parts = settings_.interleaved ? joint.view({count, height * width, heads, 3, width_of_head}).permute({3, 0, 2, 1, 4})
+                                                 : joint.view({count, height * width, 3, heads, width_of_head}).permute({2, 0, 3, 1, 4});
   const at::Tensor mixed = at::scaled_dot_product_attention(parts.select(0, 0), parts.select(0, 1), parts.select(0, 2));
   const at::Tensor joined = mixed.transpose(1, 2).reshape({count, height, width, channels}).permute({0, 3, 1, 2});
   const at::Tensor sum = x + out_.pointwise(pass, joined);

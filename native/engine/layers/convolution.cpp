@@ -8,8 +8,8 @@
 
 namespace dpm {
 
-Convolution::Convolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, int kernel,
-                         const Initialization& start, Role role)
+Convolution::Convolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, int kernel, const Initialization& start,
+                         Role role)
     : kernel_(kernel) {
   const std::int64_t area = std::int64_t{kernel} * kernel;
   weight_ = list.add(name + ".weight", {out, in, kernel, kernel}, weight_initializer(start, role, in * area, out * area));

@@ -11,8 +11,8 @@ namespace {
 at::Tensor masked(const at::Tensor& given, const DropoutKeys& keys, std::uint32_t site, double probability) {
   const at::Tensor x = given.to(at::kFloat);
   const at::Tensor out = at::empty_like(x);
-  launch_dropout(x.device(), {x.const_data_ptr<float>(), out.mutable_data_ptr<float>(), keys.examples, keys.epochs, x.size(0),
-                              x.numel() / x.size(0), keys.key, site, static_cast<float>(probability)});
+  launch_dropout(x.device(), {x.const_data_ptr<float>(), out.mutable_data_ptr<float>(), keys.examples, keys.epochs, x.size(0), x.numel() / x.size(0),
+                              keys.key, site, static_cast<float>(probability)});
   return out.to(given.scalar_type());
 }
 
@@ -28,8 +28,10 @@ struct CounterDropout : torch::autograd::Function<CounterDropout> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
     const auto* keys = reinterpret_cast<const DropoutKeys*>(context->saved_data["keys"].toInt());
     return {masked(gradients[0].contiguous(at::MemoryFormat::ChannelsLast), *keys, static_cast<std::uint32_t>(context->saved_data["site"].toInt()),
-                  context->saved_data["probability"].toDouble()),
-            {}, {}, {}};
+                   context->saved_data["probability"].toDouble()),
+            {},
+            {},
+            {}};
   }
 };
 

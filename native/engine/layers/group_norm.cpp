@@ -1,12 +1,80 @@
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/add.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/silu.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "layers/layers.h"
+#include "ops/group_norm_silu.h"
 
 namespace dpm {
+namespace {
+
+// Autograd functions take no undefined tensors: what is absent travels as an empty one.
+at::Tensor present_or_empty(const at::Tensor& tensor, const at::Tensor& example) {
+  return tensor.defined() ? tensor.to(at::kFloat).contiguous() : at::empty({0}, example.options());
+}
+
+const float* data_of(const at::Tensor& tensor) { return tensor.numel() > 0 ? tensor.const_data_ptr<float>() : nullptr; }
+
+float* writable(const at::Tensor& tensor) { return tensor.defined() ? tensor.mutable_data_ptr<float>() : nullptr; }
+
+at::Tensor gradient_like(const at::Tensor& tensor) { return tensor.numel() > 0 ? at::empty_like(tensor) : at::Tensor(); }
+
+GroupNormSilu arguments_of(const torch::autograd::variable_list& inputs, const at::Tensor& statistics, const at::Tensor& sums, std::int64_t groups,
+                           double epsilon) {
+  const at::Tensor& x = inputs[0];
+  const std::int64_t count = x.size(0);
+  float* const means = statistics.mutable_data_ptr<float>();
+  return {x.const_data_ptr<float>(),
+          data_of(inputs[1]),
+          data_of(inputs[2]),
+          data_of(inputs[3]),
+          data_of(inputs[4]),
+          data_of(inputs[5]),
+          means,
+          means + count * groups,
+          sums.mutable_data_ptr<float>(),
+          count,
+          x.size(2) * x.size(3),
+          x.size(1),
+          groups,
+          epsilon};
+}
+
+// Inputs: x, weight, bias, offset, scale, shift; the last three may be empty.
+struct FusedGroupNormSilu : torch::autograd::Function<FusedGroupNormSilu> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                            const at::Tensor& offset, const at::Tensor& scale, const at::Tensor& shift, std::int64_t groups, double epsilon) {
+    const torch::autograd::variable_list inputs{x, weight, bias, offset, scale, shift};
+    const at::Tensor statistics = at::empty({2, x.size(0), groups}, weight.options());
+    const at::Tensor sums = at::empty({x.size(0), x.size(1)}, weight.options());
+    const at::Tensor y = at::empty_like(x);
+    cpu::group_norm_silu(arguments_of(inputs, statistics, sums, groups, epsilon), y.mutable_data_ptr<float>());
+    context->save_for_backward({x, weight, bias, offset, scale, shift, statistics, sums});
+    context->saved_data["groups"] = groups;
+    context->saved_data["epsilon"] = epsilon;
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor out = gradients[0].to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor x = at::empty_like(saved[0]);
+    const at::Tensor weight = at::empty_like(saved[7]), bias = at::empty_like(saved[7]);
+    const at::Tensor offset = gradient_like(saved[3]), scale = gradient_like(saved[4]), shift = gradient_like(saved[5]);
+    cpu::group_norm_silu_backward(
+        arguments_of(saved, saved[6], saved[7], context->saved_data["groups"].toInt(), context->saved_data["epsilon"].toDouble()),
+        {out.const_data_ptr<float>(), writable(x), writable(weight), writable(bias), writable(offset), writable(scale), writable(shift)});
+    return {x, weight.sum(0), bias.sum(0), offset, scale, shift, {}, {}};
+  }
+};
+
+}  // namespace
 
 GroupNorm::GroupNorm(ParameterList& list, const std::string& name, std::int64_t channels, std::int64_t groups, double epsilon)
     : weight_(list.add(name + ".weight", {channels}, {Initializer::Kind::ones, 0})),
@@ -18,9 +86,16 @@ at::Tensor GroupNorm::operator()(const Pass& pass, const at::Tensor& x) const {
   return at::group_norm(x, groups_, pass[weight_], pass[bias_], epsilon_);
 }
 
-at::Tensor GroupNorm::silu(const Pass& pass, const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift) const {
-  at::Tensor y = (*this)(pass, x);
-  if (scale.defined()) y = y * (scale + 1).unsqueeze(-1).unsqueeze(-1) + shift.unsqueeze(-1).unsqueeze(-1);
+at::Tensor GroupNorm::silu(const Pass& pass, const at::Tensor& x, const Modulation& modulation) const {
+  // The kernel gives each example to one thread: with fewer examples than threads libtorch's own is the faster.
+  if (x.is_cpu() && pass.fused_norms && x.size(0) >= at::get_num_threads() && x.numel() > 0) {
+    return FusedGroupNormSilu::apply(x.to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast), pass[weight_], pass[bias_],
+                                     present_or_empty(modulation.offset, pass[weight_]), present_or_empty(modulation.scale, pass[weight_]),
+                                     present_or_empty(modulation.shift, pass[weight_]), groups_, epsilon_);
+  }
+  const auto spread = [](const at::Tensor& t) { return t.unsqueeze(-1).unsqueeze(-1); };
+  at::Tensor y = (*this)(pass, modulation.offset.defined() ? x + spread(modulation.offset) : x);
+  if (modulation.scale.defined()) y = y * spread(modulation.scale + 1) + spread(modulation.shift);
   return at::silu(y);
 }
 

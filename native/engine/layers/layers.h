@@ -45,13 +45,19 @@ class Linear {
   ParameterIndex weight_ = 0, bias_ = 0;
 };
 
+// What time and class do to a norm; each N×C or undefined.
+struct Modulation {
+  at::Tensor offset;        // added to x
+  at::Tensor scale, shift;  // of what the norm gives: * (1 + scale) + shift
+};
+
 class GroupNorm {
  public:
   GroupNorm() = default;
   GroupNorm(ParameterList& list, const std::string& name, std::int64_t channels, std::int64_t groups, double epsilon);
   at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
-  // silu(norm(x)), or with scale and shift (each N×C) silu(norm(x) * (1 + scale) + shift).
-  at::Tensor silu(const Pass& pass, const at::Tensor& x, const at::Tensor& scale = {}, const at::Tensor& shift = {}) const;
+  // silu(norm(x + offset) * (1 + scale) + shift).
+  at::Tensor silu(const Pass& pass, const at::Tensor& x, const Modulation& modulation = {}) const;
 
  private:
   ParameterIndex weight_ = 0, bias_ = 0;

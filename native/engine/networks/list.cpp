@@ -1,4 +1,5 @@
 // The list of networks: a new one is a line here, a file beside this one, and an options file in lib/networks.
+#include <cstdlib>
 #include <functional>
 #include <map>
 
@@ -19,6 +20,14 @@ const std::map<std::string, Make>& networks() {
 }
 
 }  // namespace
+
+bool fused_norms_by_default() {
+  static const bool on = [] {
+    const char* choice = std::getenv("DPM_TORCH_FUSED_NORMS");
+    return choice == nullptr || std::string(choice) != "0";
+  }();
+  return on;
+}
 
 std::shared_ptr<WeightedNetwork> create_network(const std::string& kind, const Settings& settings, double seed, const at::Device& device) {
   const auto found = networks().find(kind);

@@ -21,6 +21,9 @@ struct DropoutKeys {
   const double* epochs;
 };
 
+// On, unless the environment says DPM_TORCH_FUSED_NORMS=0: to compare, and to look for a fault.
+bool fused_norms_by_default();
+
 // One forward pass: the weights in use, and what the layers need to know of the run.
 struct Pass {
   const std::vector<at::Tensor>& parameters;
@@ -28,6 +31,8 @@ struct Pass {
   const DropoutKeys* dropout = nullptr;
   const Cancellation* cancellation = nullptr;
   std::uint32_t next_dropout_site = 0;
+  // Whether norms run in our fused kernel where it fits; off, they are libtorch's operators one by one.
+  bool fused_norms = fused_norms_by_default();
 
   const at::Tensor& operator[](ParameterIndex index) const { return parameters[index]; }
 };

@@ -69,9 +69,7 @@ UnetSettings::UnetSettings(const Settings& s)
   }
 }
 
-std::int64_t UnetSettings::groups_of(std::int64_t width) const {
-  return std::max<std::int64_t>(1, std::min(groups, width / minimum_group_channels));
-}
+std::int64_t UnetSettings::groups_of(std::int64_t width) const { return std::max<std::int64_t>(1, std::min(groups, width / minimum_group_channels)); }
 
 bool UnetSettings::attends(std::int64_t resolution) const {
   return std::find(attention_resolutions.begin(), attention_resolutions.end(), resolution) != attention_resolutions.end();
@@ -99,16 +97,14 @@ ResidualBlock::ResidualBlock(ParameterList& list, const std::string& name, std::
 
 at::Tensor ResidualBlock::operator()(Pass& pass, const at::Tensor& x, const at::Tensor& time) const {
   if (pass.cancellation) pass.cancellation->throw_if_requested();
-  const auto resized = [this](const at::Tensor& t) {
-    return resize_ == Resize::none ? t : resize_ == Resize::halve ? half_size(t) : double_size(t);
-  };
+  const auto resized = [this](const at::Tensor& t) { return resize_ == Resize::none ? t : resize_ == Resize::halve ? half_size(t) : double_size(t); };
   at::Tensor h = conv1_(pass, resized(norm1_.silu(pass, x)));
   const at::Tensor projected = time_(pass, time);
   if (scale_shift_) {
     const auto halves = projected.chunk(2, 1);
-    h = norm2_.silu(pass, h, halves[0], halves[1]);
+    h = norm2_.silu(pass, h, {{}, halves[0], halves[1]});
   } else {
-    h = norm2_.silu(pass, h + projected.unsqueeze(-1).unsqueeze(-1));
+    h = norm2_.silu(pass, h, {projected, {}, {}});
   }
   h = conv2_(pass, dpm::dropout(pass, h, dropout_));
   at::Tensor straight = resized(x);
@@ -187,11 +183,13 @@ void Unet::check(const at::Tensor& x, const Conditioning& conditioning) const {
     return joined;
   };
   const bool fits = x.dim() == 4 && x.size(1) == settings_.input_channels && x.size(2) == settings_.height && x.size(3) == settings_.width;
-  DPM_CHECK(fits, "DPM_INVALID_ARGUMENT",
-            "Expected shape N×" + text({settings_.input_channels, settings_.height, settings_.width}) + " for `x` but received " + text(x.sizes()) + ".");
+  DPM_CHECK(
+      fits, "DPM_INVALID_ARGUMENT",
+      "Expected shape N×" + text({settings_.input_channels, settings_.height, settings_.width}) + " for `x` but received " + text(x.sizes()) + ".");
   DPM_CHECK(x.size(0) >= 1, "DPM_INVALID_ARGUMENT", "Expected at least one image for `x` but received none.");
-  DPM_CHECK(conditioning.labels.dim() == 1 && conditioning.labels.size(0) == x.size(0), "DPM_INVALID_ARGUMENT",
-            "Expected " + std::to_string(x.size(0)) + " time labels, one per image, but received " + std::to_string(conditioning.labels.numel()) + ".");
+  DPM_CHECK(
+      conditioning.labels.dim() == 1 && conditioning.labels.size(0) == x.size(0), "DPM_INVALID_ARGUMENT",
+      "Expected " + std::to_string(x.size(0)) + " time labels, one per image, but received " + std::to_string(conditioning.labels.numel()) + ".");
   if (!class_table_) {
     DPM_CHECK(!conditioning.classes.defined(), "DPM_INVALID_ARGUMENT", "`classes` were given but the network is not class-conditional.");
     return;
@@ -207,8 +205,8 @@ void Unet::check(const at::Tensor& x, const Conditioning& conditioning) const {
   const std::int64_t* values = indices.const_data_ptr<std::int64_t>();
   for (std::int64_t n = 0; n < indices.numel(); ++n) {
     DPM_CHECK(values[n] >= 0 && values[n] <= last, "DPM_INVALID_ARGUMENT",
-              "Expected a whole number from 0 to " + std::to_string(last) + " for `classes[" + std::to_string(n) + "]` but received " + std::to_string(values[n]) + "." +
-                  (settings_.null_class ? " " + std::to_string(last) + " is the null class." : ""));
+              "Expected a whole number from 0 to " + std::to_string(last) + " for `classes[" + std::to_string(n) + "]` but received " +
+                  std::to_string(values[n]) + "." + (settings_.null_class ? " " + std::to_string(last) + " is the null class." : ""));
   }
 }
 

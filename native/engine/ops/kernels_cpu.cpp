@@ -1,4 +1,4 @@
-// CPU launchers. Loops that the compiler can vectorise are compiled once per instruction set and chosen at load time.
+// CPU launchers.
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -6,11 +6,10 @@
 #include <vector>
 
 #include "ops/dropout_body.h"
+#include "ops/instruction_sets.h"
 #include "ops/loss_body.h"
 #include "ops/noise_body.h"
 #include "ops/optimizer_body.h"
-
-#define DPM_PER_INSTRUCTION_SET __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 
 namespace dpm::cpu {
 namespace {

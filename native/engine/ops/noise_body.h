@@ -8,8 +8,7 @@ DPM_KERNEL std::uint32_t counter_of(double index) { return static_cast<std::uint
 
 DPM_KERNEL void normal_block(const NormalArguments& a, std::int64_t n, std::int64_t block) {
   const std::int64_t size = a.channels * a.spatial;
-  const Normals draws = normals_of(
-      philox(static_cast<std::uint32_t>(block), counter_of(a.examples[n]), a.step, a.purpose, a.key));
+  const Normals draws = normals_of(philox(static_cast<std::uint32_t>(block), counter_of(a.examples[n]), a.step, a.purpose, a.key));
   const float values[4] = {draws.n0, draws.n1, draws.n2, draws.n3};
   for (int lane = 0; lane < 4; ++lane) {
     const std::int64_t i = block * 4 + lane;
@@ -22,9 +21,8 @@ DPM_KERNEL void normal_block(const NormalArguments& a, std::int64_t n, std::int6
 DPM_KERNEL void noise_step_block(const NoiseStepArguments& a, std::int64_t n, std::int64_t block) {
   const std::int64_t size = a.channels * a.spatial;
   const Row row = a.rows[n];
-  const Normals draws =
-      normals_of(philox(static_cast<std::uint32_t>(block), counter_of(a.examples[n]), counter_of(a.epochs[n]),
-                        static_cast<std::uint32_t>(Purpose::training), a.key));
+  const Normals draws = normals_of(philox(static_cast<std::uint32_t>(block), counter_of(a.examples[n]), counter_of(a.epochs[n]),
+                                          static_cast<std::uint32_t>(Purpose::training), a.key));
   const float values[4] = {draws.n0, draws.n1, draws.n2, draws.n3};
   const auto clean_in = static_cast<float>(row.c_in * row.alpha);
   const auto noise_in = static_cast<float>(row.c_in * row.sigma);

@@ -92,16 +92,17 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
   const at::Device device = network_->device();
   const std::int64_t count = batch.images.size(0), channels = batch.images.size(1);
   const std::int64_t spatial = batch.images.size(2) * batch.images.size(3);
-  DPM_CHECK(static_cast<std::int64_t>(batch.rows.size()) == count && batch.examples.size() == batch.rows.size() &&
-                batch.epochs.size() == batch.rows.size(),
-            "DPM_INVALID_ARGUMENT", "Expected one row, example and epoch per image.");
+  DPM_CHECK(
+      static_cast<std::int64_t>(batch.rows.size()) == count && batch.examples.size() == batch.rows.size() && batch.epochs.size() == batch.rows.size(),
+      "DPM_INVALID_ARGUMENT", "Expected one row, example and epoch per image.");
 
   const auto options = at::TensorOptions().dtype(at::kFloat).device(device).memory_format(at::MemoryFormat::ChannelsLast);
   const at::Tensor x = at::empty(batch.images.sizes(), options);
   const at::Tensor target = at::empty(batch.images.sizes(), options);
   const at::Tensor images = batch.images.to(device).contiguous();
-  launch_noise_step(device, {images.const_data_ptr(), images.scalar_type() == at::kByte, x.mutable_data_ptr<float>(), target.mutable_data_ptr<float>(),
-                             batch.rows.data(), batch.examples.data(), batch.epochs.data(), count, channels, spatial, key_of(batch.seed)});
+  launch_noise_step(device,
+                    {images.const_data_ptr(), images.scalar_type() == at::kByte, x.mutable_data_ptr<float>(), target.mutable_data_ptr<float>(),
+                     batch.rows.data(), batch.examples.data(), batch.epochs.data(), count, channels, spatial, key_of(batch.seed)});
 
   Conditioning conditioning{labels_of(batch, device), batch.classes};
   network_->network->check(x, conditioning);

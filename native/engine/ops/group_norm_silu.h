@@ -1,0 +1,39 @@
+// silu(groupnorm(x + offset) * (1 + scale) + shift) in two passes over x instead of five, and its gradient in two.
+//
+// x and y are channels-last: N × S rows of C. offset, scale and shift are N×C or null. Nothing but x and the statistics is
+// kept for the way back; what the norm gave is computed again.
+#pragma once
+#include <cstdint>
+
+namespace dpm {
+
+struct GroupNormSilu {
+  const float* x;
+  const float* weight;  // C
+  const float* bias;    // C
+  const float* offset;
+  const float* scale;
+  const float* shift;
+  float* means;    // N×groups
+  float* inverse;  // N×groups: 1 / sqrt(variance + epsilon)
+  float* sums;     // N×C: sum of x + offset over positions
+  std::int64_t count, positions, channels, groups;
+  double epsilon;
+};
+
+struct GroupNormSiluGradient {
+  const float* out;  // by y
+  float* x;          // N×S×C
+  float* weight;     // N×C: to be summed over N
+  float* bias;       // N×C
+  float* offset;     // N×C or null
+  float* scale;      // N×C or null; the gradient by shift is `bias` without the factor, in `shift`
+  float* shift;      // N×C or null
+};
+
+namespace cpu {
+void group_norm_silu(const GroupNormSilu& arguments, float* y);
+void group_norm_silu_backward(const GroupNormSilu& arguments, const GroupNormSiluGradient& gradient);
+}  // namespace cpu
+
+}  // namespace dpm

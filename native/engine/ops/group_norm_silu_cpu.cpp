@@ -1,0 +1,205 @@
+#include <ATen/Parallel.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "ops/group_norm_silu.h"
+#include "ops/instruction_sets.h"
+
+namespace dpm::cpu {
+namespace {
+
+// exp(x), relative error 2e-7: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2] (Cephes library, S. Moshier).
+inline __attribute__((always_inline)) float exp_of(float x) {
+  x = x > 88.0f ? 88.0f : x;
+  x = x < -87.0f ? -87.0f : x;
+  const float rounded = (x * 1.44269504088896341f + 12582912.0f) - 12582912.0f;  // to the nearest whole number
+  const float r = (x - rounded * 0.693359375f) + rounded * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const std::int32_t bits = (static_cast<std::int32_t>(rounded) + 127) << 23;
+  float power;
+  std::memcpy(&power, &bits, 4);
+  return p * power;
+}
+
+inline __attribute__((always_inline)) float sigmoid_of(float z) { return 1.0f / (1.0f + exp_of(-z)); }
+
+// Rows that are summed in float32 before they join a float64 sum.
+constexpr std::int64_t kRows = 32;
+
+DPM_PER_INSTRUCTION_SET void column_sums(const float* x, std::int64_t positions, std::int64_t channels, double* sums, double* squares, float* work) {
+  float* sum = work;
+  float* square = work + channels;
+  for (std::int64_t start = 0; start < positions; start += kRows) {
+    const std::int64_t end = start + kRows < positions ? start + kRows : positions;
+    for (std::int64_t c = 0; c < channels; ++c) sum[c] = square[c] = 0.0f;
+    for (std::int64_t s = start; s < end; ++s) {
+      const float* row = x + s * channels;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        sum[c] += row[c];
+        square[c] += row[c] * row[c];
+      }
+    }
+    for (std::int64_t c = 0; c < channels; ++c) {
+      sums[c] += double{sum[c]};
+      squares[c] += double{square[c]};
+    }
+  }
+}
+
+DPM_PER_INSTRUCTION_SET void affine_silu(const float* x, float* y, std::int64_t positions, std::int64_t channels, const float* gain,
+                                         const float* constant) {
+  for (std::int64_t s = 0; s < positions; ++s) {
+    const float* in = x + s * channels;
+    float* out = y + s * channels;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const float z = gain[c] * in[c] + constant[c];
+      out[c] = z * sigmoid_of(z);
+    }
+  }
+}
+
+// dz = dy * silu'(z) into `dz`; column sums of dz and of dz * x.
+DPM_PER_INSTRUCTION_SET void silu_backward(const float* x, const float* dy, float* dz, std::int64_t positions, std::int64_t channels,
+                                           const float* gain, const float* constant, double* sums, double* products, float* work) {
+  float* sum = work;
+  float* product = work + channels;
+  for (std::int64_t start = 0; start < positions; start += kRows) {
+    const std::int64_t end = start + kRows < positions ? start + kRows : positions;
+    for (std::int64_t c = 0; c < channels; ++c) sum[c] = product[c] = 0.0f;
+    for (std::int64_t s = start; s < end; ++s) {
+      const float* in = x + s * channels;
+      const float* up = dy + s * channels;
+      float* out = dz + s * channels;
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const float z = gain[c] * in[c] + constant[c];
+        const float sigmoid = sigmoid_of(z);
+        const float value = up[c] * (sigmoid * (1.0f + z * (1.0f - sigmoid)));
+        out[c] = value;
+        sum[c] += value;
+        product[c] += value * in[c];
+      }
+    }
+    for (std::int64_t c = 0; c < channels; ++c) {
+      sums[c] += double{sum[c]};
+      products[c] += double{product[c]};
+    }
+  }
+}
+
+// dx = p dz + q x + r, where dx holds dz; p and r are per channel, q per channel's group.
+DPM_PER_INSTRUCTION_SET void norm_backward(const float* x, float* dx, std::int64_t positions, std::int64_t channels, const float* p, const float* q,
+                                           const float* r) {
+  for (std::int64_t s = 0; s < positions; ++s) {
+    const float* in = x + s * channels;
+    float* out = dx + s * channels;
+    for (std::int64_t c = 0; c < channels; ++c) out[c] = p[c] * out[c] + (q[c] * in[c] + r[c]);
+  }
+}
+
+// z = gain * x + constant, from the statistics.
+void affine(const GroupNormSilu& a, std::int64_t n, float* gain, float* constant) {
+  const std::int64_t per_group = a.channels / a.groups;
+  for (std::int64_t c = 0; c < a.channels; ++c) {
+    const std::int64_t at = n * a.channels + c;
+    const double inverse = a.inverse[n * a.groups + c / per_group], mean = a.means[n * a.groups + c / per_group];
+    const double factor = a.scale ? 1.0 + double{a.scale[at]} : 1.0;
+    const double slope = inverse * double{a.weight[c]} * factor;
+    const double offset = a.offset ? double{a.offset[at]} : 0.0;
+    gain[c] = static_cast<float>(slope);
+    constant[c] = static_cast<float>(slope * (offset - mean) + double{a.bias[c]} * factor + (a.shift ? double{a.shift[at]} : 0.0));
+  }
+}
+
+}  // namespace
+
+void group_norm_silu(const GroupNormSilu& a, float* y) {
+  const std::int64_t per_group = a.channels / a.groups, size = a.positions * a.channels;
+  at::parallel_for(0, a.count, 1, [&](std::int64_t begin, std::int64_t end) {
+    const auto channels = static_cast<std::size_t>(a.channels);
+    std::vector<double> sums(channels), squares(channels);
+    std::vector<float> work(2 * channels), gain(channels), constant(channels);
+    for (std::int64_t n = begin; n < end; ++n) {
+      std::fill(sums.begin(), sums.end(), 0.0);
+      std::fill(squares.begin(), squares.end(), 0.0);
+      column_sums(a.x + n * size, a.positions, a.channels, sums.data(), squares.data(), work.data());
+      const auto rows = static_cast<double>(a.positions);
+      for (std::int64_t g = 0; g < a.groups; ++g) {
+        double total = 0, total_squares = 0;
+        for (std::int64_t c = g * per_group; c < (g + 1) * per_group; ++c) {
+          const auto at = static_cast<std::size_t>(c);
+          const double offset = a.offset ? double{a.offset[n * a.channels + c]} : 0.0;
+          const double moved = sums[at] + rows * offset;
+          total += moved;
+          total_squares += squares[at] + offset * (2 * sums[at] + rows * offset);
+          a.sums[n * a.channels + c] = static_cast<float>(moved);
+        }
+        const double elements = rows * static_cast<double>(per_group);
+        const double mean = total / elements;
+        const double variance = std::max(0.0, total_squares / elements - mean * mean);
+        a.means[n * a.groups + g] = static_cast<float>(mean);
+        a.inverse[n * a.groups + g] = static_cast<float>(1.0 / std::sqrt(variance + a.epsilon));
+      }
+      affine(a, n, gain.data(), constant.data());
+      affine_silu(a.x + n * size, y + n * size, a.positions, a.channels, gain.data(), constant.data());
+    }
+  });
+}
+
+void group_norm_silu_backward(const GroupNormSilu& a, const GroupNormSiluGradient& d) {
+  const std::int64_t per_group = a.channels / a.groups, size = a.positions * a.channels;
+  at::parallel_for(0, a.count, 1, [&](std::int64_t begin, std::int64_t end) {
+    const auto channels = static_cast<std::size_t>(a.channels);
+    std::vector<double> sums(channels), products(channels);
+    std::vector<float> work(2 * channels), gain(channels), constant(channels), q(channels), r(channels);
+    for (std::int64_t n = begin; n < end; ++n) {
+      std::fill(sums.begin(), sums.end(), 0.0);
+      std::fill(products.begin(), products.end(), 0.0);
+      affine(a, n, gain.data(), constant.data());
+      silu_backward(a.x + n * size, d.out + n * size, d.x + n * size, a.positions, a.channels, gain.data(), constant.data(), sums.data(),
+                    products.data(), work.data());
+      for (std::int64_t g = 0; g < a.groups; ++g) {
+        const double mean = a.means[n * a.groups + g], inverse = a.inverse[n * a.groups + g];
+        const double elements = static_cast<double>(a.positions) * static_cast<double>(per_group);
+        // With h the normalised value: sums over the group of dh and of dh * h.
+        double first = 0, second = 0;
+        for (std::int64_t c = g * per_group; c < (g + 1) * per_group; ++c) {
+          const auto at = static_cast<std::size_t>(c);
+          const std::int64_t place = n * a.channels + c;
+          const double offset = a.offset ? double{a.offset[place]} : 0.0;
+          const double factor = a.scale ? 1.0 + double{a.scale[place]} : 1.0;
+          const double normalised = (products[at] + (offset - mean) * sums[at]) * inverse;  // sum of dz * h
+          d.weight[place] = static_cast<float>(factor * normalised);
+          d.bias[place] = static_cast<float>(factor * sums[at]);
+          if (d.shift) d.shift[place] = static_cast<float>(sums[at]);
+          if (d.scale) d.scale[place] = static_cast<float>(double{a.weight[c]} * normalised + double{a.bias[c]} * sums[at]);
+          first += double{a.weight[c]} * factor * sums[at];
+          second += double{a.weight[c]} * factor * normalised;
+        }
+        const double slope = -inverse * inverse * second / elements;
+        for (std::int64_t c = g * per_group; c < (g + 1) * per_group; ++c) {
+          const auto at = static_cast<std::size_t>(c);
+          const std::int64_t place = n * a.channels + c;
+          const double offset = a.offset ? double{a.offset[place]} : 0.0;
+          const double rest = -inverse * first / elements - slope * mean;
+          q[at] = static_cast<float>(slope);
+          r[at] = static_cast<float>(rest + slope * offset);
+          if (d.offset) {
+            d.offset[place] =
+                static_cast<float>(double{gain[at]} * sums[at] + slope * double{a.sums[place]} + static_cast<double>(a.positions) * rest);
+          }
+        }
+      }
+      norm_backward(a.x + n * size, d.x + n * size, a.positions, a.channels, gain.data(), q.data(), r.data());
+    }
+  });
+}
+
+}  // namespace dpm::cpu
