@@ -24,7 +24,7 @@ function freshFolder() {
 
 const out = freshFolder()
 const pictures = { grid: join(out, 'samples', 'guided.png'), animation: join(out, 'samples', 'denoising.gif') }
-run('train', 'sprites', '--out', out, ...process.argv.slice(2))
+run('train', 'sprites', '--out', out, '--set', 'budget.minutes=4.75', ...process.argv.slice(2))
 run(
   'sample',
   out,

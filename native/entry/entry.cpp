@@ -56,7 +56,7 @@ const char* code_for(const std::string& error) {
 class PatientOpenMp {
  public:
   PatientOpenMp() : ours_(!std::getenv("OMP_WAIT_POLICY") && !std::getenv(kSpin)) {
-    if (ours_) setenv(kSpin, "2000", 1);
+    if (ours_) setenv(kSpin, "10000", 1);
   }
   ~PatientOpenMp() {
     if (ours_) unsetenv(kSpin);

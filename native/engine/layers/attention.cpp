@@ -3,6 +3,7 @@
 #include <ATen/ops/mul.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
+#include "error.h"
 #include "layers/layers.h"
 
 namespace dpm {
@@ -11,7 +12,10 @@ Attention::Attention(ParameterList& list, const std::string& name, const Attenti
     : settings_(settings),
       norm_(list, name + ".norm", settings.channels, settings.groups, settings.epsilon),
       qkv_(list, name + ".qkv", settings.channels, 3 * settings.channels, start),
-      out_(list, name + ".out", settings.channels, settings.channels, start, Role::last) {}
+      out_(list, name + ".out", settings.channels, settings.channels, start, Role::last) {
+  DPM_CHECK(settings.heads >= 1 && settings.channels % settings.heads == 0, "DPM_INVALID_OPTION",
+            "The attention heads do not divide " + std::to_string(settings.channels) + " channels.");
+}
 
 at::Tensor Attention::operator()(const Pass& pass, const at::Tensor& x) const {
   const std::int64_t count = x.size(0), channels = x.size(1), height = x.size(2), width = x.size(3);

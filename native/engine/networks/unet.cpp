@@ -65,7 +65,6 @@ UnetSettings::UnetSettings(const Settings& s)
   positive(static_cast<std::int64_t>(multipliers.size()), "multipliers");
   for (const std::int64_t multiplier : multipliers) {
     positive(multiplier, "multipliers");
-    positive(attention(multiplier * channels).heads, "headChannels");
   }
 }
 

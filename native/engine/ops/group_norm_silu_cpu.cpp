@@ -34,14 +34,14 @@ inline __attribute__((always_inline)) float sigmoid_of(float z) { return 1.0f / 
 // Rows that are summed in float32 before they join a float64 sum.
 constexpr std::int64_t kRows = 32;
 
-DPM_PER_INSTRUCTION_SET void column_sums(const float* x, std::int64_t positions, std::int64_t channels, double* sums, double* squares, float* work) {
-  float* sum = work;
-  float* square = work + channels;
+DPM_PER_INSTRUCTION_SET void column_sums(const float* __restrict x, std::int64_t positions, std::int64_t channels, double* sums, double* squares, float* work) {
+  float* __restrict sum = work;
+  float* __restrict square = work + channels;
   for (std::int64_t start = 0; start < positions; start += kRows) {
     const std::int64_t end = start + kRows < positions ? start + kRows : positions;
     for (std::int64_t c = 0; c < channels; ++c) sum[c] = square[c] = 0.0f;
     for (std::int64_t s = start; s < end; ++s) {
-      const float* row = x + s * channels;
+      const float* __restrict row = x + s * channels;
       for (std::int64_t c = 0; c < channels; ++c) {
         sum[c] += row[c];
         square[c] += row[c] * row[c];
@@ -54,11 +54,11 @@ DPM_PER_INSTRUCTION_SET void column_sums(const float* x, std::int64_t positions,
   }
 }
 
-DPM_PER_INSTRUCTION_SET void affine_silu(const float* x, float* y, std::int64_t positions, std::int64_t channels, const float* gain,
-                                         const float* constant) {
+DPM_PER_INSTRUCTION_SET void affine_silu(const float* x, float* y, std::int64_t positions, std::int64_t channels, const float* __restrict gain,
+                                         const float* __restrict constant) {
   for (std::int64_t s = 0; s < positions; ++s) {
-    const float* in = x + s * channels;
-    float* out = y + s * channels;
+    const float* __restrict in = x + s * channels;
+    float* __restrict out = y + s * channels;
     for (std::int64_t c = 0; c < channels; ++c) {
       const float z = gain[c] * in[c] + constant[c];
       out[c] = z * sigmoid_of(z);
@@ -68,16 +68,16 @@ DPM_PER_INSTRUCTION_SET void affine_silu(const float* x, float* y, std::int64_t 
 
 // dz = dy * silu'(z) into `dz`; column sums of dz and of dz * x.
 DPM_PER_INSTRUCTION_SET void silu_backward(const float* x, const float* dy, float* dz, std::int64_t positions, std::int64_t channels,
-                                           const float* gain, const float* constant, double* sums, double* products, float* work) {
-  float* sum = work;
-  float* product = work + channels;
+                                           const float* __restrict gain, const float* __restrict constant, double* sums, double* products, float* work) {
+  float* __restrict sum = work;
+  float* __restrict product = work + channels;
   for (std::int64_t start = 0; start < positions; start += kRows) {
     const std::int64_t end = start + kRows < positions ? start + kRows : positions;
     for (std::int64_t c = 0; c < channels; ++c) sum[c] = product[c] = 0.0f;
     for (std::int64_t s = start; s < end; ++s) {
-      const float* in = x + s * channels;
-      const float* up = dy + s * channels;
-      float* out = dz + s * channels;
+      const float* __restrict in = x + s * channels;
+      const float* __restrict up = dy + s * channels;
+      float* __restrict out = dz + s * channels;
       for (std::int64_t c = 0; c < channels; ++c) {
         const float z = gain[c] * in[c] + constant[c];
         const float sigmoid = sigmoid_of(z);
@@ -95,11 +95,11 @@ DPM_PER_INSTRUCTION_SET void silu_backward(const float* x, const float* dy, floa
 }
 
 // dx = p dz + q x + r, where dx holds dz; p and r are per channel, q per channel's group.
-DPM_PER_INSTRUCTION_SET void norm_backward(const float* x, float* dx, std::int64_t positions, std::int64_t channels, const float* p, const float* q,
-                                           const float* r) {
+DPM_PER_INSTRUCTION_SET void norm_backward(const float* x, float* dx, std::int64_t positions, std::int64_t channels, const float* __restrict p, const float* __restrict q,
+                                           const float* __restrict r) {
   for (std::int64_t s = 0; s < positions; ++s) {
-    const float* in = x + s * channels;
-    float* out = dx + s * channels;
+    const float* __restrict in = x + s * channels;
+    float* __restrict out = dx + s * channels;
     for (std::int64_t c = 0; c < channels; ++c) out[c] = p[c] * out[c] + (q[c] * in[c] + r[c]);
   }
 }
