@@ -30,4 +30,5 @@ export { formatDuration, progressLine } from './training/progress.js'
 export { readRecipe, recipeNames, resolveRecipe } from './training/recipes.js'
 export { type RunOptions, type RunSettings, runOptions } from './training/run-options.js'
 // Train.
-export { Trainer, type TrainerOptions, type TrainerPlace, type TrainStep } from './training/trainer.js'
+export { Trainer, type TrainStep } from './training/trainer.js'
+export type { TrainerOptions, TrainerPlace } from './training/trainer-options.js'

@@ -80,7 +80,8 @@ export class TrainState implements Disposable {
 }
 
 /**
- * Refuses to go on with other data than a run began with: the weights belong to its image shape and to its classes.
+ * Refuses to go on with other data than a run began with: the weights belong to its image shape and to
+ * its classes, the order of its examples to their number.
  * @throws DpmError DPM_DATA_INVALID naming both.
  */
 export function requireSameData(checkpoint: Checkpoint, dataSet: DataSet, classConditional: boolean): void {
@@ -91,6 +92,13 @@ export function requireSameData(checkpoint: Checkpoint, dataSet: DataSet, classC
     throw new DpmError(
       'DPM_DATA_INVALID',
       `The run was trained on images of ${before}, but the data has ${now}. ${cure}`,
+    )
+  }
+  const examples = checkpoint.progress['examples']
+  if (typeof examples === 'number' && examples !== dataSet.length) {
+    throw new DpmError(
+      'DPM_DATA_INVALID',
+      `The run was trained on ${examples} examples, but the data has ${dataSet.length}: their order would be another. ${cure}`,
     )
   }
   if (classConditional && checkpoint.classes.join('\n') !== dataSet.classes.join('\n')) {

@@ -4,59 +4,31 @@
  * Two updates are in flight: while one computes, the next batch is decoded and the one after is queued. Before anything
  * that must see one exact step (a checkpoint, a preview), the queue is drained.
  */
-import { resolve } from 'node:path'
 import { Checkpoint } from '../checkpoints/checkpoint.js'
 import { findLatest, writeCheckpoint } from '../checkpoints/checkpoint-folder.js'
 import type { JsonObject } from '../checkpoints/migrations.js'
 import { type Batch, createBatches } from '../datasets/batches.js'
-import type { DataSet, OpenProgress } from '../datasets/data-set.js'
+import type { DataSet } from '../datasets/data-set.js'
 import { openDataSet } from '../datasets/list.js'
 import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
-import { conditionDropped } from '../diffusion/guidance/classifier-free.js'
 import { DpmError, throwIfAborted } from '../errors.js'
 import type { Source } from '../generation/generate.js'
-import { type NativeStepReport, rowFields } from '../native/binding.js'
+import type { NativeStepReport } from '../native/binding.js'
 import { call } from '../native/call.js'
 import { resolveDevice } from '../native/device.js'
 import { Network } from '../networks/network.js'
-import { Tensor } from '../tensor/tensor.js'
 import { type Averaging, createAveraging } from './averaging.js'
 import { type Budget, createBudget } from './budget.js'
 import { createLearningRate, type LearningRate } from './learning-rate.js'
 import { writeNonFiniteBatch } from './non-finite.js'
 import { drawAnimation, drawPreview } from './previews.js'
 import { SpeedEstimator } from './progress.js'
-import { overlay, readRecipe } from './recipes.js'
 import { RunFolder } from './run-folder.js'
 import { RunJournal } from './run-journal.js'
-import { type RunOptions, type RunSettings, runOptions } from './run-options.js'
+import type { RunSettings } from './run-options.js'
 import { requireSameData, TrainState } from './train-state.js'
-
-export interface TrainerPlace {
-  /** The run folder; without one nothing is written. */
-  readonly out?: string
-  /** Goes on with the run in `out` from its latest checkpoint; options are then laid over that run's own. */
-  readonly resume?: boolean
-  readonly signal?: AbortSignal | undefined
-  /** While the data set is opened. */
-  readonly onOpen?: OpenProgress
-  /** What was odd but could be mended; `process.emitWarning` when absent. */
-  readonly onWarning?: (message: string) => void
-}
-
-type Partially<Value> = Value extends readonly unknown[]
-  ? Value
-  : Value extends object
-    ? { readonly [Key in keyof Value]?: Partially<Value[Key]> }
-    : Value
-
-/** A recipe by name or file with changes laid over it, or complete run options; and the place. */
-export type TrainerOptions = TrainerPlace &
-  (
-    | ({ readonly recipe: string } & Partially<RunOptions>)
-    | RunOptions
-    | ({ readonly resume: true; readonly out: string } & Partially<RunOptions>)
-  )
+import { newSettings, resumedSettings, type TrainerOptions } from './trainer-options.js'
+import { runUpdate } from './update.js'
 
 /** One finished update. */
 export interface TrainStep {
@@ -157,7 +129,7 @@ export class Trainer implements AsyncDisposable {
       {}
     try {
       // Refuse a bad option before a folder is made, and a folder in use before any data is read.
-      const fresh = resume ? undefined : resolveSettings(rest)
+      const fresh = resume ? undefined : newSettings(rest)
       if (out !== undefined && resume) open.folder = await RunFolder.resume(out)
       else if (out !== undefined) await RunFolder.refuseUsed(out)
       const settings = fresh ?? resumedSettings(open.folder, rest)
@@ -187,7 +159,6 @@ export class Trainer implements AsyncDisposable {
           requireSameData(checkpoint, open.dataSet, settings.network.classConditional)
           await open.state.restore(checkpoint)
           step = checkpoint.step
-          refuseOtherData(checkpoint, open.dataSet)
           seconds = Number(checkpoint.progress['seconds'] ?? 0)
         }
         await open.folder.writeConfig(settings as unknown as JsonObject)
@@ -416,67 +387,18 @@ export class Trainer implements AsyncDisposable {
 
   #submit(batch: Batch, signal: AbortSignal | undefined): Submitted {
     // Both count from the updates that are finished when this one begins.
-    const before = batch.step
-    const learningRate = this.#learningRate(before)
-    const reports = this.#run(batch, before, learningRate, signal)
+    const learningRate = this.#learningRate(batch.step)
+    const decays = this.#averagings.map((averaging) => averaging.decayAt(batch.step + 1, this.settings.training.batch))
+    const reports = runUpdate(
+      this,
+      this.#state,
+      batch,
+      { learningRate, step: batch.step + 1, averagingDecays: decays },
+      signal,
+    )
     // Whoever takes it from the queue hears of it; until then it must not count as unhandled.
     reports.catch(() => undefined)
     return { batch, learningRate, reports }
-  }
-
-  async #run(
-    batch: Batch,
-    before: number,
-    learningRate: number,
-    signal: AbortSignal | undefined,
-  ): Promise<NativeStepReport[]> {
-    const { settings } = this
-    const total = settings.training.batch
-    const part = Math.min(settings.training.microBatch ?? total, total)
-    const rows = this.process.objective.rows(batch.epochs, batch.indices, settings.seed)
-    const classes = this.#classes(batch)
-    const averagingDecays = this.#averagings.map((averaging) => averaging.decayAt(before + 1, total))
-    const { channels, height, width } = this.dataSet
-    const size = channels * height * width
-    const jobs: Promise<NativeStepReport>[] = []
-    for (let begin = 0; begin < total; begin += part) {
-      const end = Math.min(begin + part, total)
-      using images = Tensor.from(batch.images.subarray(begin * size, end * size), [
-        end - begin,
-        channels,
-        height,
-        width,
-      ])
-      jobs.push(
-        this.#state.step(
-          {
-            images: images.handle,
-            classes: classes?.slice(begin, end) ?? null,
-            rows: rows.slice(begin * rowFields.length, end * rowFields.length),
-            examples: batch.indices.slice(begin, end),
-            epochs: batch.epochs.slice(begin, end),
-            seed: settings.seed,
-            total,
-            loss: settings.diffusion.loss,
-            first: begin === 0,
-            update: end === total ? { learningRate, step: before + 1, averagingDecays } : null,
-          },
-          signal,
-        ),
-      )
-    }
-    return Promise.all(jobs)
-  }
-
-  /** Classes of a batch, some replaced by the null class so that the network also learns without. */
-  #classes(batch: Batch): Int32Array | null {
-    const { network, training, seed } = this.settings
-    if (!network.classConditional || !batch.classes) return null
-    if (!network.nullClass || training.conditionDropout === 0) return batch.classes
-    const nullClass = this.dataSet.classes.length
-    return batch.classes.map((one, i) =>
-      conditionDropped(seed, batch.epochs[i] ?? 0, batch.indices[i] ?? 0, training.conditionDropout) ? nullClass : one,
-    )
   }
 
   async #finish(
@@ -527,42 +449,4 @@ export class Trainer implements AsyncDisposable {
     }
     return written.filter((path) => path !== undefined)
   }
-}
-
-function resolveSettings(options: Record<string, unknown>): RunSettings {
-  const { recipe, ...changes } = options
-  if (recipe === undefined) return runOptions.parse(changes, 'Trainer.create')
-  if (typeof recipe !== 'string')
-    throw new DpmError('DPM_INVALID_OPTION', 'Expected the name or file of a recipe for `recipe`.')
-  return runOptions.parse(
-    overlay(readRecipe(recipe) as unknown as Record<string, unknown>, changes),
-    `recipe ${recipe}`,
-  )
-}
-
-/** What a run keeps for life: with another of these, its weights or the order of its data would mean something else. */
-const fixedParts = ['network', 'diffusion', 'seed'] as const
-
-function resumedSettings(folder: RunFolder | undefined, options: Record<string, unknown>): RunSettings {
-  const { recipe: _, ...changes } = options
-  const config = (folder?.config ?? {}) as Record<string, unknown>
-  const place = resolve(folder?.path ?? '.', 'config.json')
-  const before = runOptions.parse(config, place)
-  const after = runOptions.parse(overlay(config, changes), place)
-  const changed: string[] = fixedParts.filter((part) => JSON.stringify(before[part]) !== JSON.stringify(after[part]))
-  if (before.training.batch !== after.training.batch) changed.push('training.batch')
-  if (changed.length === 0) return after
-  throw new DpmError(
-    'DPM_INVALID_OPTION',
-    `A resumed run keeps its ${changed.join(', ')}: the run in ${folder?.path} has others. Begin a new run in another folder for that (a smaller memory need is \`training.microBatch\`).`,
-  )
-}
-
-function refuseOtherData(checkpoint: Checkpoint, dataSet: DataSet): void {
-  const examples = checkpoint.progress['examples']
-  if (typeof examples !== 'number' || examples === dataSet.length) return
-  throw new DpmError(
-    'DPM_DATA_INVALID',
-    `The run in ${checkpoint.path} was trained on ${examples} examples and the data set ${dataSet.name} now has ${dataSet.length}. Restore the data, or begin a new run.`,
-  )
 }

@@ -1,0 +1,64 @@
+/** What a caller of `Trainer.create` may write, and the settings that come of it. */
+import { resolve } from 'node:path'
+import type { OpenProgress } from '../datasets/data-set.js'
+import { DpmError } from '../errors.js'
+import { overlay, readRecipe } from './recipes.js'
+import type { RunFolder } from './run-folder.js'
+import { type RunOptions, type RunSettings, runOptions } from './run-options.js'
+
+export interface TrainerPlace {
+  /** The run folder; without one nothing is written. */
+  readonly out?: string
+  /** Goes on with the run in `out` from its latest checkpoint; options are then laid over that run's own. */
+  readonly resume?: boolean
+  readonly signal?: AbortSignal | undefined
+  /** While the data set is opened. */
+  readonly onOpen?: OpenProgress
+  /** What was odd but could be mended; `process.emitWarning` when absent. */
+  readonly onWarning?: (message: string) => void
+}
+
+type Partially<Value> = Value extends readonly unknown[]
+  ? Value
+  : Value extends object
+    ? { readonly [Key in keyof Value]?: Partially<Value[Key]> }
+    : Value
+
+/** A recipe by name or file with changes laid over it, or complete run options; and the place. */
+export type TrainerOptions = TrainerPlace &
+  (
+    | ({ readonly recipe: string } & Partially<RunOptions>)
+    | RunOptions
+    | ({ readonly resume: true; readonly out: string } & Partially<RunOptions>)
+  )
+
+/** Complete settings of a new run. @throws DpmError DPM_INVALID_OPTION, DPM_FILE_MISSING for an unknown recipe. */
+export function newSettings(options: Record<string, unknown>): RunSettings {
+  const { recipe, ...changes } = options
+  if (recipe === undefined) return runOptions.parse(changes, 'Trainer.create')
+  if (typeof recipe !== 'string')
+    throw new DpmError('DPM_INVALID_OPTION', 'Expected the name or file of a recipe for `recipe`.')
+  return runOptions.parse(
+    overlay(readRecipe(recipe) as unknown as Record<string, unknown>, changes),
+    `recipe ${recipe}`,
+  )
+}
+
+/** What a run keeps for life: with another of these, its weights or the order of its data would mean something else. */
+const fixedParts = ['network', 'diffusion', 'seed'] as const
+
+/** Settings of a run that goes on: its own, with changes laid over them. @throws DpmError DPM_INVALID_OPTION */
+export function resumedSettings(folder: RunFolder | undefined, options: Record<string, unknown>): RunSettings {
+  const { recipe: _, ...changes } = options
+  const config = (folder?.config ?? {}) as Record<string, unknown>
+  const place = resolve(folder?.path ?? '.', 'config.json')
+  const before = runOptions.parse(config, place)
+  const after = runOptions.parse(overlay(config, changes), place)
+  const changed: string[] = fixedParts.filter((part) => JSON.stringify(before[part]) !== JSON.stringify(after[part]))
+  if (before.training.batch !== after.training.batch) changed.push('training.batch')
+  if (changed.length === 0) return after
+  throw new DpmError(
+    'DPM_INVALID_OPTION',
+    `A resumed run keeps its ${changed.join(', ')}: the run in ${folder?.path} has others. Begin a new run in another folder for that (a smaller memory need is \`training.microBatch\`).`,
+  )
+}
