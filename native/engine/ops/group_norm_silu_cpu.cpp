@@ -34,7 +34,8 @@ inline __attribute__((always_inline)) float sigmoid_of(float z) { return 1.0f / 
 // Rows that are summed in float32 before they join a float64 sum.
 constexpr std::int64_t kRows = 32;
 
-DPM_PER_INSTRUCTION_SET void column_sums(const float* __restrict x, std::int64_t positions, std::int64_t channels, double* sums, double* squares, float* work) {
+DPM_PER_INSTRUCTION_SET void column_sums(const float* __restrict x, std::int64_t positions, std::int64_t channels, double* sums, double* squares,
+                                         float* work) {
   float* __restrict sum = work;
   float* __restrict square = work + channels;
   for (std::int64_t start = 0; start < positions; start += kRows) {
@@ -68,7 +69,8 @@ DPM_PER_INSTRUCTION_SET void affine_silu(const float* x, float* y, std::int64_t 
 
 // dz = dy * silu'(z) into `dz`; column sums of dz and of dz * x.
 DPM_PER_INSTRUCTION_SET void silu_backward(const float* x, const float* dy, float* dz, std::int64_t positions, std::int64_t channels,
-                                           const float* __restrict gain, const float* __restrict constant, double* sums, double* products, float* work) {
+                                           const float* __restrict gain, const float* __restrict constant, double* sums, double* products,
+                                           float* work) {
   float* __restrict sum = work;
   float* __restrict product = work + channels;
   for (std::int64_t start = 0; start < positions; start += kRows) {
@@ -95,8 +97,8 @@ DPM_PER_INSTRUCTION_SET void silu_backward(const float* x, const float* dy, floa
 }
 
 // dx = p dz + q x + r, where dx holds dz; p and r are per channel, q per channel's group.
-DPM_PER_INSTRUCTION_SET void norm_backward(const float* x, float* dx, std::int64_t positions, std::int64_t channels, const float* __restrict p, const float* __restrict q,
-                                           const float* __restrict r) {
+DPM_PER_INSTRUCTION_SET void norm_backward(const float* x, float* dx, std::int64_t positions, std::int64_t channels, const float* __restrict p,
+                                           const float* __restrict q, const float* __restrict r) {
   for (std::int64_t s = 0; s < positions; ++s) {
     const float* __restrict in = x + s * channels;
     float* __restrict out = dx + s * channels;
