@@ -247,7 +247,10 @@ function asWriteFailure(error: unknown, cache: string): unknown {
   )
 }
 
-/** What `discoverLibtorch` finds, or what a setup has just installed where it found none. */
+/**
+ * What `discoverLibtorch` finds, or what a setup has just installed where it found none; for scripts/prepare.mjs.
+ * @public
+ */
 export async function ensureLibtorch(calls: SetupCalls = {}): Promise<Libtorch> {
   try {
     return discoverLibtorch({ environment: calls.environment ?? process.env })

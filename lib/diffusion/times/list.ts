@@ -3,4 +3,3 @@ import type { TimeSampler } from './time-sampler.js'
 import { uniformTimes } from './uniform.js'
 
 export const timeSamplers = { uniform: uniformTimes } satisfies Record<string, TimeSampler>
-export type TimeSamplerName = keyof typeof timeSamplers
