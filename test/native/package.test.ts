@@ -49,7 +49,7 @@ async function pack(): Promise<string> {
 const train = `
   import { memory, Trainer } from 'dpm-torch'
   const trainer = await Trainer.create({
-    out: 'run',
+    out: process.argv[2],
     data: { kind: 'idx', images: 'images', labels: null },
     network: { kind: 'unet', channels: 8, multipliers: [1, 2], blocks: 1, attentionResolutions: [], groups: 4 },
     training: { batch: 4 },
@@ -86,14 +86,14 @@ describe('the npm package', () => {
 
   test('trains ten steps where libtorch is', async () => {
     const libtorch = discoverLibtorch().root
-    const { code, stdout, stderr } = await inProject(['train.js'], { DPM_TORCH_LIBTORCH: libtorch })
+    const { code, stdout, stderr } = await inProject(['train.js', 'run'], { DPM_TORCH_LIBTORCH: libtorch })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(JSON.parse(stdout)).toEqual({ step: 10, live: 0 })
     expect(readdirSync(join(project, 'run', 'checkpoints'))).toContain('step-00000010.safetensors')
   })
 
   test('says which command to run where libtorch is not', async () => {
-    const { code, stderr } = await inProject(['train.js'], { DPM_TORCH_HOME: join(work, 'empty') })
+    const { code, stderr } = await inProject(['train.js', 'other'], { DPM_TORCH_HOME: join(work, 'empty') })
     expect(code).toBe(1)
     expect(stderr).toContain('DPM_LIBTORCH_MISSING')
     expect(stderr).toContain('npx dpm-torch setup')
