@@ -133,7 +133,7 @@ test.each(runs)('%j in %i steps with guidance %s follows the float64 executor', 
   const actual = await runToEnd([network], { program, inputs, samples, chunk: 2, classes: given })
   const reference = referenceNetwork([network], 3, given, classes)
   const { output } = await runReference(program, { network: reference, inputs, shape: imageShape, samples, seed: 4 })
-  expect(largestDifference(actual, output)).toBeLessThan(1e-4)
+  expect(largestDifference(actual, output)).toBeLessThan(1e-5)
 })
 
 test('a sample is the same bytes in any batch, in any order, at a fixed chunk', async () => {
