@@ -15,7 +15,7 @@
 
 namespace dpm {
 
-// The same list as noisePurposes in lib/sampling/program.ts.
+// The same list as noisePurposes in lib/random/purposes.ts.
 enum class Purpose : std::uint32_t { initial = 0, step = 1, training = 2, time = 3, dropout = 4, shuffle = 5, flip = 6, condition = 7, weights = 8 };
 
 struct Key {
