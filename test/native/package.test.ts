@@ -41,8 +41,10 @@ async function pack(): Promise<string> {
   })
   const [{ filename, files }] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }]
   const paths = files.map(({ path }) => path)
-  expect(paths).toEqual(expect.arrayContaining(['dist/index.js', 'dist/index.d.ts', 'recipes/sprites.json', 'LICENSE']))
-  expect(paths.filter((path) => /binding\.gyp|\.map$|^(lib|native|test|scripts|node_modules)\//.test(path))).toEqual([])
+  const needed = ['dist/bundle/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'recipes/sprites.json', 'LICENSE']
+  expect(paths).toEqual(expect.arrayContaining(needed))
+  const unwanted = /binding\.gyp|\.map$|(^|\/)\.|^(lib|native|test|scripts|node_modules)\//
+  expect(paths.filter((path) => unwanted.test(path))).toEqual([])
   return join(work, filename)
 }
 
