@@ -102,6 +102,22 @@ export interface NativeProgress {
   readonly evaluations: number
 }
 
+/** What a guide instruction asks: the gradient of guide number `guide` at this level. */
+export interface NativeQuestion {
+  readonly guide: number
+  readonly time: number
+  readonly alpha: number
+  readonly sigma: number
+}
+
+export interface NativeAdvance extends NativeProgress {
+  readonly done: boolean
+  /** Emit instructions that passed in this call. */
+  readonly emits: number
+  /** Where the run waits for {@link Binding.executionAnswer}, or null. */
+  readonly guide: NativeQuestion | null
+}
+
 export interface Binding {
   version(): NativeVersion
   memory(): NativeMemory
@@ -165,15 +181,17 @@ export interface Binding {
     options: NativeExecutionOptions,
     precision: string,
   ): Promise<ExecutionHandle>
-  /** Runs until `emits` more emit instructions have passed, or to the end. */
+  /** Runs until `emits` more emit instructions have passed, or to a guide that must be answered, or to the end. */
   executionAdvance(
     execution: ExecutionHandle,
     emits: number,
     progress: ((progress: NativeProgress) => void) | null,
     cancellation: CancellationHandle | null,
-  ): Promise<{ done: boolean; step: number; evaluations: number }>
-  /** What the last emit showed, or the program's output. */
-  executionRead(execution: ExecutionHandle, which: 'x' | 'clean' | 'output'): Promise<TensorHandle>
+  ): Promise<NativeAdvance>
+  /** What the guide found that the run waits for: float32, of x's shape. The next advance goes on behind it. */
+  executionAnswer(execution: ExecutionHandle, gradient: TensorHandle): Promise<void>
+  /** What the last emit showed, what the guide is asked about, or the program's output. */
+  executionRead(execution: ExecutionHandle, which: 'x' | 'clean' | 'guide' | 'output'): Promise<TensorHandle>
 }
 
 /** Names of all functions of {@link Binding}; the type below makes this list complete. */
@@ -205,5 +223,6 @@ export const bindingNames = [
   'trainingAveraged',
   'executionCreate',
   'executionAdvance',
+  'executionAnswer',
   'executionRead',
 ] as const satisfies readonly (keyof Binding)[]

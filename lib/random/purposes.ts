@@ -9,5 +9,17 @@ export const noisePurposes = {
   flip: 6,
   condition: 7,
   weights: 8,
+  corrector: 9,
+  forward: 10,
+  churn: 11,
+  dequantization: 12,
+  probe: 13,
+  coupling: 14,
 } as const
 export type NoisePurpose = keyof typeof noisePurposes
+
+/** The purpose that a number stands for. */
+export function purposeOf(number: number): NoisePurpose {
+  const found = Object.entries(noisePurposes).find(([, one]) => one === number)
+  return (found?.[0] ?? 'step') as NoisePurpose
+}

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <limits>
+#include <map>
 #include <optional>
 
 namespace dpm {
@@ -16,6 +17,16 @@ Napi::Object progress_object(Napi::Env env, const Execution::Progress& progress)
   const Napi::Object result = Napi::Object::New(env);
   result.Set("step", progress.step);
   result.Set("evaluations", progress.evaluations);
+  return result;
+}
+
+Napi::Value question_object(Napi::Env env, const std::optional<Execution::Question>& question) {
+  if (!question) return env.Null();
+  const Napi::Object result = Napi::Object::New(env);
+  result.Set("guide", question->guide);
+  result.Set("time", question->time);
+  result.Set("alpha", question->alpha);
+  result.Set("sigma", question->sigma);
   return result;
 }
 
@@ -90,20 +101,30 @@ Napi::Value execution_advance(const Napi::CallbackInfo& info) {
         if (listener && listener->error) throw Napi::Error(*listener->error);
         const Napi::Object result = progress_object(env, progress);
         result.Set("done", progress.done);
+        result.Set("emits", static_cast<double>(progress.emits));
+        result.Set("guide", question_object(env, progress.guide));
         return result;
       });
 }
 
-Napi::Value execution_read(const Napi::CallbackInfo& info) {
-  const std::string which = text_of(info[1], "which");
-  DPM_CHECK(which == "x" || which == "clean" || which == "output", "DPM_INVALID_ARGUMENT",
-            "Expected one of x, clean, output for `which` but received \"" + which + "\".");
+Napi::Value execution_answer(const Napi::CallbackInfo& info) {
   return run_job(
       info.Env(), nullptr,
-      [execution = unwrap<Execution>(info[0]), which] {
-        return which == "x" ? execution->x() : which == "clean" ? execution->clean() : execution->output();
+      [execution = unwrap<Execution>(info[0]), gradient = unwrap_tensor(info[1])] {
+        execution->answer(gradient);
+        return true;
       },
-      wrap_tensor);
+      [](Napi::Env env, bool) { return env.Undefined(); });
+}
+
+Napi::Value execution_read(const Napi::CallbackInfo& info) {
+  const std::string which = text_of(info[1], "which");
+  static const auto* const reads = new std::map<std::string, at::Tensor (Execution::*)() const>{
+      {"x", &Execution::x}, {"clean", &Execution::clean}, {"guide", &Execution::guided}, {"output", &Execution::output}};
+  const auto read = reads->find(which);
+  DPM_CHECK(read != reads->end(), "DPM_INVALID_ARGUMENT", "Expected one of x, clean, guide, output for `which` but received \"" + which + "\".");
+  return run_job(
+      info.Env(), nullptr, [execution = unwrap<Execution>(info[0]), read = read->second] { return (*execution.*read)(); }, wrap_tensor);
 }
 
 }  // namespace
@@ -111,6 +132,7 @@ Napi::Value execution_read(const Napi::CallbackInfo& info) {
 void export_executions(Napi::Env env, Napi::Object exports) {
   export_function(env, exports, "executionCreate", execution_create);
   export_function(env, exports, "executionAdvance", execution_advance);
+  export_function(env, exports, "executionAnswer", execution_answer);
   export_function(env, exports, "executionRead", execution_read);
 }
 

@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/clamp.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/exp.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/maximum.h>
 #include <ATen/ops/minimum.h>
@@ -36,7 +37,7 @@ Execution::Execution(std::vector<std::shared_ptr<WeightedNetwork>> networks, Pro
   const at::NoGradGuard no_grad;
   DPM_CHECK(inputs.size() == program_.inputs.size() && !inputs.empty(), "DPM_INVALID_ARGUMENT",
             "The program has " + std::to_string(program_.inputs.size()) + " inputs but was given " + std::to_string(inputs.size()) + ".");
-  DPM_CHECK(inputs[0].dim() == 4, "DPM_INVALID_ARGUMENT", "Expected a tensor of shape N×C×H×W for `x`.");
+  DPM_CHECK(inputs[0].dim() == 4, "DPM_INVALID_ARGUMENT", "Expected tensors of shape N×C×H×W for the program's inputs.");
   for (const auto& network : networks_) {
     DPM_CHECK(network->device() == device_, "DPM_INVALID_ARGUMENT",
               "Expected all networks of a run on one device but they are on " + device_.str() + " and " + network->device().str() + ".");
@@ -52,23 +53,31 @@ Execution::Execution(std::vector<std::shared_ptr<WeightedNetwork>> networks, Pro
   const Conditioning conditioning{at::zeros({shape_[0]}), options_.classes};
   for (const auto& network : networks_) network->network->check(inputs[0], conditioning);
   for (const Instruction& instruction : program_.instructions) {
-    if (instruction.opcode != Opcode::evaluate || instruction.operands[3] != 0) continue;
+    if (instruction.opcode != Opcode::evaluate) continue;
     const Network& network = *networks_[static_cast<std::size_t>(instruction.operands[2])]->network;
+    const std::int64_t outputs = network.output_channels();
+    DPM_CHECK(outputs == shape_[1] || outputs == 2 * shape_[1], "DPM_INVALID_ARGUMENT",
+              "Expected a network of " + std::to_string(shape_[1]) + " output channels, or twice as many with a learned variance, but it has " +
+                  std::to_string(outputs) + ".");
+    DPM_CHECK(instruction.operands[6] < 0 || outputs == 2 * shape_[1], "DPM_INVALID_ARGUMENT",
+              "The program asks the network for its variance, but the network has not learned one: it has " + std::to_string(outputs) +
+                  " output channels for images of " + std::to_string(shape_[1]) + ". Train it with a learned variance, or sample with a fixed one.");
+    if (instruction.operands[3] != 0) continue;
     DPM_CHECK(network.null_class() >= 0 || !options_.classes.defined(), "DPM_INVALID_ARGUMENT",
               "The program asks the network without a class, as guidance does, but the network has no null class. Train it with `nullClass`, or "
               "sample without guidance.");
   }
 }
 
-at::Tensor& Execution::target(int index) {
+at::Tensor Execution::target(int index) {
   at::Tensor& slot = registers_[static_cast<std::size_t>(index)];
-  if (!slot.defined()) {
+  if (!slot.defined() || slot.is_same(emitted_x_) || slot.is_same(emitted_clean_)) {
     slot = at::empty(shape_, at::TensorOptions().dtype(at::kFloat).device(device_).memory_format(at::MemoryFormat::ChannelsLast));
   }
   return slot;
 }
 
-const at::Tensor& Execution::source(int index) const {
+at::Tensor Execution::source(int index) const {
   const at::Tensor& slot = registers_[static_cast<std::size_t>(index)];
   DPM_CHECK(slot.defined(), "DPM_INVALID_ARGUMENT", "The program reads register " + std::to_string(index) + " before it is written.");
   return slot;
@@ -76,18 +85,27 @@ const at::Tensor& Execution::source(int index) const {
 
 Execution::Progress Execution::advance(std::int64_t emits, const std::function<void(const Progress&)>& on_emit, const Cancellation* cancellation) {
   DPM_CHECK(!broken_, "DPM_INVALID_ARGUMENT", "This run was cancelled or failed and cannot go on. Start another.");
+  DPM_CHECK(!waiting_, "DPM_INVALID_ARGUMENT",
+            "This run waits for the answer of guide " + std::to_string(waiting_ ? waiting().reg(2) : 0) + ". Give it before the run goes on.");
   const at::NoGradGuard no_grad;
   const PrecisionScope scope(options_.precision, device_);
   broken_ = true;
+  progress_.emits = 0;
+  progress_.guide.reset();
   while (next_ < program_.instructions.size() && emits > 0) {
     if (cancellation) cancellation->throw_if_requested();
     const Instruction& instruction = program_.instructions[next_];
+    if (instruction.opcode == Opcode::guide) {
+      source(instruction.reg(1));
+      waiting_ = true;
+      progress_.guide = {instruction.reg(2), instruction.operands[3], instruction.operands[4], instruction.operands[5]};
+      break;
+    }
     if (instruction.opcode == Opcode::emit) {
-      emitted_x_ = instruction.reg(0);
-      emitted_clean_ = instruction.reg(1);
-      source(emitted_x_);
-      source(emitted_clean_);
+      emitted_x_ = source(instruction.reg(0));
+      emitted_clean_ = source(instruction.reg(1));
       progress_.step = static_cast<int>(instruction.operands[2]);
+      ++progress_.emits;
       if (on_emit) on_emit(progress_);
       --emits;
     } else {
@@ -109,22 +127,35 @@ void Execution::run(const Instruction& instruction, const Cancellation* cancella
     case Opcode::noise:
       return noise(instruction);
     case Opcode::clip: {
-      const at::Tensor& x = source(instruction.reg(1));
-      at::Tensor& out = target(instruction.reg(0));
+      const at::Tensor x = source(instruction.reg(1));
+      at::Tensor out = target(instruction.reg(0));
       at::clamp_out(out, x, instruction.operands[2], instruction.operands[3]);
       return;
     }
     case Opcode::threshold:
       return threshold(instruction);
     case Opcode::blend: {
-      const at::Tensor& mask = source(instruction.reg(1));
-      const at::Tensor& a = source(instruction.reg(2));
-      const at::Tensor& b = source(instruction.reg(3));
-      const at::Tensor mixed = b + mask * (a - b);
-      target(instruction.reg(0)).copy_(mixed);
+      const at::Tensor mask = source(instruction.reg(1)), a = source(instruction.reg(2)), b = source(instruction.reg(3));
+      target(instruction.reg(0)).copy_(b + mask * (a - b));
       return;
     }
+    case Opcode::multiply: {
+      const at::Tensor a = source(instruction.reg(1)), b = source(instruction.reg(2));
+      at::Tensor out = target(instruction.reg(0));
+      at::mul_out(out, a, b);
+      return;
+    }
+    case Opcode::exponential: {
+      // In float64: vector and scalar exponentials may differ in their last bit, and rounding it away keeps a sample the
+      // same wherever it lies in the batch.
+      const at::Tensor power = source(instruction.reg(1)).to(at::kDouble) * instruction.operands[2] + instruction.operands[3];
+      target(instruction.reg(0)).copy_(at::exp(power));
+      return;
+    }
+    case Opcode::ratio:
+      return ratio(instruction);
     case Opcode::emit:
+    case Opcode::guide:
       return;
   }
 }
@@ -133,8 +164,9 @@ void Execution::evaluate(const Instruction& instruction, const Cancellation* can
   const WeightedNetwork& network = *networks_[static_cast<std::size_t>(instruction.operands[2])];
   const bool given = instruction.operands[3] != 0;
   const double c_in = instruction.operands[4], label = instruction.operands[5];
-  const at::Tensor& x = source(instruction.reg(1));
-  at::Tensor& out = target(instruction.reg(0));
+  const at::Tensor x = source(instruction.reg(1)), out = target(instruction.reg(0));
+  const at::Tensor variance = instruction.operands[6] < 0 ? at::Tensor() : target(instruction.reg(6));
+  const std::int64_t channels = shape_[1];
   const std::int64_t count = shape_[0], chunk = options_.chunk;
   const std::int64_t null_class = network.network->null_class();
   for (std::int64_t begin = 0; begin < count; begin += chunk) {
@@ -164,35 +196,39 @@ void Execution::evaluate(const Instruction& instruction, const Cancellation* can
     if (conditioning.classes.defined()) conditioning.classes = conditioning.classes.to(device_);
     if (c_in != 1) part = part * c_in;
     Pass pass{network.parameters, nullptr, cancellation};
-    const at::Tensor result = network.network->forward(pass, part, conditioning);
-    out.narrow(0, begin, length).copy_(result.narrow(0, 0, length));
+    const at::Tensor result = network.network->forward(pass, part, conditioning).narrow(0, 0, length);
+    out.narrow(0, begin, length).copy_(result.narrow(1, 0, channels));
+    if (variance.defined()) variance.narrow(0, begin, length).copy_(result.narrow(1, channels, channels));
   }
   ++progress_.evaluations;
 }
 
 void Execution::combine(const Instruction& instruction) {
   CombineArguments arguments{};
+  // Held until the sum is made: the target may be one of them, and be given another tensor.
+  std::vector<at::Tensor> terms;
   arguments.terms_count = static_cast<int>((instruction.operands.size() - 1) / 2);
   for (int k = 0; k < arguments.terms_count; ++k) {
     const auto slot = static_cast<std::size_t>(1 + 2 * k);
     arguments.coefficients[k] = static_cast<float>(instruction.operands[slot]);
-    arguments.terms[k] = source(instruction.reg(slot + 1)).const_data_ptr<float>();
+    terms.push_back(source(instruction.reg(slot + 1)));
+    arguments.terms[k] = terms.back().const_data_ptr<float>();
   }
-  at::Tensor& out = target(instruction.reg(0));
+  const at::Tensor out = target(instruction.reg(0));
   arguments.out = out.mutable_data_ptr<float>();
   arguments.size = out.numel();
   launch_combine(device_, arguments);
 }
 
 void Execution::noise(const Instruction& instruction) {
-  at::Tensor& out = target(instruction.reg(0));
+  const at::Tensor out = target(instruction.reg(0));
   launch_normals(device_, {out.mutable_data_ptr<float>(), options_.samples.data(), shape_[0], shape_[1], shape_[2] * shape_[3], key_of(options_.seed),
                            static_cast<std::uint32_t>(instruction.operands[2]), static_cast<std::uint32_t>(instruction.operands[1]), true});
 }
 
 void Execution::threshold(const Instruction& instruction) {
   const double low = instruction.operands[3], high = instruction.operands[4];
-  const at::Tensor& x = source(instruction.reg(1));
+  const at::Tensor x = source(instruction.reg(1));
   // Sample by sample: libtorch's quantile refuses more than 16 million elements at once.
   std::vector<at::Tensor> limits;
   for (std::int64_t n = 0; n < shape_[0]; ++n) limits.push_back(at::quantile(x[n].abs().reshape({-1}), instruction.operands[2]));
@@ -201,15 +237,40 @@ void Execution::threshold(const Instruction& instruction) {
   target(instruction.reg(0)).copy_(result);
 }
 
+void Execution::ratio(const Instruction& instruction) {
+  const at::Tensor a = source(instruction.reg(1)), b = source(instruction.reg(2));
+  // The kernel has read a sample before it writes it, so `out` may be `a` or `b`.
+  const at::Tensor out = target(instruction.reg(0));
+  launch_ratio(device_, {out.mutable_data_ptr<float>(), a.const_data_ptr<float>(), b.const_data_ptr<float>(), shape_[0], out.numel() / shape_[0],
+                         static_cast<Measure>(instruction.reg(3)), instruction.operands[4], instruction.operands[5]});
+}
+
+const Instruction& Execution::waiting() const {
+  DPM_CHECK(waiting_, "DPM_INVALID_ARGUMENT", "This run is not waiting for a guide.");
+  return program_.instructions[next_];
+}
+
+void Execution::answer(const at::Tensor& gradient) {
+  const Instruction& instruction = waiting();
+  DPM_CHECK(gradient.sizes() == at::IntArrayRef(shape_) && gradient.scalar_type() == at::kFloat, "DPM_INVALID_ARGUMENT",
+            "Expected a float32 tensor of x's shape from guide " + std::to_string(instruction.reg(2)) + ".");
+  const at::NoGradGuard no_grad;
+  target(instruction.reg(0)).copy_(gradient);
+  waiting_ = false;
+  ++next_;
+}
+
 at::Tensor Execution::x() const {
-  DPM_CHECK(emitted_x_ >= 0, "DPM_INVALID_ARGUMENT", "The program has not emitted anything yet.");
-  return source(emitted_x_).clone();
+  DPM_CHECK(emitted_x_.defined(), "DPM_INVALID_ARGUMENT", "The program has not emitted anything yet.");
+  return emitted_x_.clone();
 }
 
 at::Tensor Execution::clean() const {
-  DPM_CHECK(emitted_clean_ >= 0, "DPM_INVALID_ARGUMENT", "The program has not emitted anything yet.");
-  return source(emitted_clean_).clone();
+  DPM_CHECK(emitted_clean_.defined(), "DPM_INVALID_ARGUMENT", "The program has not emitted anything yet.");
+  return emitted_clean_.clone();
 }
+
+at::Tensor Execution::guided() const { return source(waiting().reg(1)).clone(); }
 
 at::Tensor Execution::output() const { return source(program_.output).clone(); }
 

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "cancellation.h"
@@ -22,21 +23,32 @@ class Execution {
     at::Tensor classes;           // N int64 on the CPU, or undefined
     Precision precision;
   };
+  // What a guide is asked: the gradient of guide number `guide` at the register that `guided()` shows, at this level.
+  struct Question {
+    int guide;
+    double time, alpha, sigma;
+  };
   struct Progress {
     int step = 0;
     int evaluations = 0;
+    std::int64_t emits = 0;  // that passed in this call
     bool done = false;
+    std::optional<Question> guide;  // the run stands before a guide instruction and waits for answer()
   };
 
   Execution(std::vector<std::shared_ptr<WeightedNetwork>> networks, Program program, const std::vector<at::Tensor>& inputs, Options options);
 
-  // Runs until `emits` more emit instructions have passed. `on_emit` is called at each. Throws DPM_ABORTED between
-  // network blocks when cancelled; the execution can be advanced no further then.
+  // Runs until `emits` more emit instructions have passed, or to the next guide. `on_emit` is called at each emit. Throws
+  // DPM_ABORTED between network blocks when cancelled; the execution can be advanced no further then.
   Progress advance(std::int64_t emits, const std::function<void(const Progress&)>& on_emit, const Cancellation* cancellation);
 
-  // Copies: what the last emit showed, or the output register.
+  // What the guide that the run waits for has found, of x's shape, float32. The next advance goes on behind it.
+  void answer(const at::Tensor& gradient);
+
+  // Copies: what the last emit showed, whatever was written since; what the guide is asked about; the output register.
   at::Tensor x() const;
   at::Tensor clean() const;
+  at::Tensor guided() const;
   at::Tensor output() const;
 
  private:
@@ -45,8 +57,11 @@ class Execution {
   void combine(const Instruction& instruction);
   void noise(const Instruction& instruction);
   void threshold(const Instruction& instruction);
-  at::Tensor& target(int index);
-  const at::Tensor& source(int index) const;
+  void ratio(const Instruction& instruction);
+  const Instruction& waiting() const;
+  // The tensor to write to. Never one that the last emit showed: such a register is given another.
+  at::Tensor target(int index);
+  at::Tensor source(int index) const;
 
   std::vector<std::shared_ptr<WeightedNetwork>> networks_;
   Program program_;
@@ -55,8 +70,9 @@ class Execution {
   std::vector<std::int64_t> shape_;
   at::Device device_;
   std::size_t next_ = 0;
-  bool broken_ = false;  // an instruction was left half done
-  int emitted_x_ = -1, emitted_clean_ = -1;
+  bool broken_ = false;   // an instruction was left half done
+  bool waiting_ = false;  // for the answer to the guide instruction at next_
+  at::Tensor emitted_x_, emitted_clean_;
   Progress progress_;
 };
 

@@ -16,7 +16,23 @@
 namespace dpm {
 
 // The same list as noisePurposes in lib/random/purposes.ts.
-enum class Purpose : std::uint32_t { initial = 0, step = 1, training = 2, time = 3, dropout = 4, shuffle = 5, flip = 6, condition = 7, weights = 8 };
+enum class Purpose : std::uint32_t {
+  initial = 0,
+  step = 1,
+  training = 2,
+  time = 3,
+  dropout = 4,
+  shuffle = 5,
+  flip = 6,
+  condition = 7,
+  weights = 8,
+  corrector = 9,
+  forward = 10,
+  churn = 11,
+  dequantization = 12,
+  probe = 13,
+  coupling = 14,
+};
 
 struct Key {
   std::uint32_t low;

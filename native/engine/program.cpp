@@ -39,7 +39,7 @@ struct Form {
 Form form_of(Opcode opcode) {
   switch (opcode) {
     case Opcode::evaluate:
-      return {6, {0, 1}};
+      return {7, {0, 1}};
     case Opcode::combine:
       return {-1, {0}};
     case Opcode::noise:
@@ -52,6 +52,14 @@ Form form_of(Opcode opcode) {
       return {4, {0, 1, 2, 3}};
     case Opcode::emit:
       return {3, {0, 1}};
+    case Opcode::multiply:
+      return {3, {0, 1, 2}};
+    case Opcode::exponential:
+      return {4, {0, 1}};
+    case Opcode::ratio:
+      return {6, {0, 1, 2}};
+    case Opcode::guide:
+      return {6, {0, 1}};
   }
   throw Error("DPM_INVALID_ARGUMENT", "The encoded program has an unknown instruction.");
 }
@@ -68,6 +76,8 @@ void check(const Instruction& instruction, int registers, int networks) {
   } else {
     DPM_CHECK(count == static_cast<std::size_t>(form.operands), "DPM_INVALID_ARGUMENT", "An instruction has the wrong number of operands.");
   }
+  // An evaluation's variance is a register, or -1 when it is not wanted.
+  if (instruction.opcode == Opcode::evaluate && instruction.operands[6] != -1) slots.push_back(6);
   for (const std::size_t slot : slots) {
     const double value = instruction.operands[slot];
     DPM_CHECK(value >= 0 && value < registers && value == std::floor(value), "DPM_INVALID_ARGUMENT",
@@ -89,6 +99,15 @@ void check(const Instruction& instruction, int registers, int networks) {
   if (instruction.opcode == Opcode::evaluate) {
     DPM_CHECK(whole(2, networks), "DPM_INVALID_ARGUMENT",
               "The program evaluates network " + std::to_string(instruction.operands[2]) + " but was given " + std::to_string(networks) + ".");
+    DPM_CHECK(whole(3, 2), "DPM_INVALID_ARGUMENT", "An evaluate instruction takes a condition of 0 or 1.");
+    DPM_CHECK(instruction.operands[0] != instruction.operands[6], "DPM_INVALID_ARGUMENT",
+              "An evaluate instruction writes the output and the variance to two registers.");
+  }
+  if (instruction.opcode == Opcode::ratio) {
+    DPM_CHECK(whole(3, 2), "DPM_INVALID_ARGUMENT", "A ratio instruction takes a measure of 0 (norm) or 1 (deviation).");
+  }
+  if (instruction.opcode == Opcode::guide) {
+    DPM_CHECK(whole(2, 0x1p31), "DPM_INVALID_ARGUMENT", "A guide instruction takes a guide's number below 2^31.");
   }
 }
 
@@ -106,7 +125,7 @@ Program decode_program(const std::vector<double>& numbers, int networks) {
   const int instructions = reader.whole(limit, "count of instructions");
   for (int i = 0; i < instructions; ++i) {
     Instruction instruction;
-    instruction.opcode = static_cast<Opcode>(reader.whole(8, "opcode"));
+    instruction.opcode = static_cast<Opcode>(reader.whole(12, "opcode"));
     const int operands = reader.whole(limit, "count of operands");
     for (int k = 0; k < operands; ++k) instruction.operands.push_back(reader.next());
     check(instruction, program.registers, networks);

@@ -5,7 +5,19 @@
 
 namespace dpm {
 
-enum class Opcode : int { evaluate = 1, combine = 2, noise = 3, clip = 4, threshold = 5, blend = 6, emit = 7 };
+enum class Opcode : int {
+  evaluate = 1,
+  combine = 2,
+  noise = 3,
+  clip = 4,
+  threshold = 5,
+  blend = 6,
+  emit = 7,
+  multiply = 8,
+  exponential = 9,
+  ratio = 10,
+  guide = 11,
+};
 
 struct Instruction {
   Opcode opcode;

@@ -36,7 +36,7 @@ test('every CUDA kernel computes what the CPU computes', () => {
     expect(lines.filter((line) => !line.endsWith(': same'))).toEqual([])
     const checked = new Set(lines.map((line) => /^[a-z ]+/.exec(line)?.[0].trim()))
     expect(checked).toEqual(
-      new Set(['normals', 'noise step', 'combine', 'loss', 'squared norm', 'optimizer', 'dropout']),
+      new Set(['normals', 'noise step', 'combine', 'ratio', 'loss', 'squared norm', 'optimizer', 'dropout']),
     )
   } finally {
     rmSync(folder, { recursive: true, force: true })

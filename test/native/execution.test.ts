@@ -251,6 +251,8 @@ describe('a list that is not a program', () => {
     held(await loadBinding().executionCreate([network], Float64Array.from(numbers), [x], options, 'float32'))
   }
   const change = (place: number, number: number): number[] => good.with(place, number)
+  const evaluate = (operand: number, number: number): number[] =>
+    [1, 2, 1, 1, 0, 1, 1, 7, 1, 0, 0, 1, 1, 0, -1].with(8 + operand, number)
 
   test('unlike this one', async () => {
     await create(good)
@@ -265,15 +267,21 @@ describe('a list that is not a program', () => {
     ['with an output that is no register', change(2, 2), 'Expected a register below 2'],
     ['with an input that is no register', change(4, 7), 'Expected a register below 2'],
     ['with an unknown opcode', change(6, 0), 'unknown instruction'],
-    ['with a high opcode', change(6, 8), 'Expected a opcode below 8'],
+    ['with a high opcode', change(6, 12), 'Expected a opcode below 12'],
     ['with too few operands', [...change(7, 3).slice(0, -1)], 'wrong number of operands'],
     ['writing to register 2', change(8, 2), 'names register 2'],
     ['reading register -1', change(9, -1), 'names register -1'],
     ['reading register 0.5', change(9, 0.5), 'names register 0.5'],
     ['with a NaN', change(10, Number.NaN), 'not finite'],
     ['with an infinity', change(11, Number.POSITIVE_INFINITY), 'not finite'],
-    ['asking network 1', [1, 2, 1, 1, 0, 1, 1, 6, 1, 0, 1, 0, 1, 0], 'evaluates network 1'],
-    ['asking network 0.5', [1, 2, 1, 1, 0, 1, 1, 6, 1, 0, 0.5, 0, 1, 0], 'evaluates network 0.5'],
+    ['asking network 1', evaluate(2, 1), 'evaluates network 1'],
+    ['asking network 0.5', evaluate(2, 0.5), 'evaluates network 0.5'],
+    ['asking for the variance in register 2', evaluate(6, 2), 'names register 2'],
+    ['asking for the variance in the output', evaluate(6, 1), 'to two registers'],
+    ['asking for a learned variance', evaluate(6, 0), 'has not learned one'],
+    ['with a condition of 2', evaluate(3, 2), 'condition of 0 or 1'],
+    ['with a measure of 2', [1, 2, 1, 1, 0, 1, 10, 6, 1, 0, 0, 2, 1, 1], 'measure of 0 (norm) or 1'],
+    ['with half a guide', [1, 2, 1, 1, 0, 1, 11, 6, 1, 0, 0.5, 0, 1, 0], "a guide's number"],
     ['with noise of a negative step', [1, 2, 1, 1, 0, 1, 3, 3, 1, -1, 1], 'a step and a purpose below 2^32'],
     ['with a sum of no terms', [1, 2, 1, 1, 0, 1, 2, 1, 1], '1 to 16 terms'],
     ['with a sum of 17 terms', [1, 2, 1, 1, 0, 1, 2, 35, 1, ...new Array(34).fill(0)], '1 to 16 terms'],

@@ -14,6 +14,7 @@ struct CudaKernels {
   int (*normals)(const NormalArguments*, void* stream);
   int (*noise_step)(const NoiseStepArguments*, void* stream);
   int (*combine)(const CombineArguments*, void* stream);
+  int (*ratio)(const RatioArguments*, void* stream);
   int (*loss)(const LossArguments*, void* stream);
   // The sum of squares, into one double of the device; the same bits at every call.
   int (*squared_norm)(const float* values, std::int64_t size, double* result_on_device, void* stream);
@@ -26,7 +27,7 @@ struct CudaKernels {
 constexpr std::int64_t cuda_layout() {
   std::int64_t layout = 1;
   for (const std::size_t size : {sizeof(CudaKernels), sizeof(NormalArguments), sizeof(NoiseStepArguments), sizeof(CombineArguments),
-                                 sizeof(LossArguments), sizeof(OptimizerArguments), sizeof(DropoutArguments)}) {
+                                 sizeof(RatioArguments), sizeof(LossArguments), sizeof(OptimizerArguments), sizeof(DropoutArguments)}) {
     layout = (layout * 1009 + static_cast<std::int64_t>(size)) % 0xFFFFFFFB;
   }
   return layout;

@@ -9,7 +9,7 @@ namespace {
 
 const char* describe(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
 
-constexpr CudaKernels kTable{cuda_layout(), normals, noise_step, combine, loss, squared_norm, optimizer, dropout, describe};
+constexpr CudaKernels kTable{cuda_layout(), normals, noise_step, combine, ratio, loss, squared_norm, optimizer, dropout, describe};
 
 }  // namespace
 }  // namespace dpm::cuda

@@ -50,6 +50,8 @@ class Network {
   virtual at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const = 0;
   // Throws DPM_INVALID_ARGUMENT, naming the value, when x or the conditioning do not fit the settings.
   virtual void check(const at::Tensor& x, const Conditioning& conditioning) const = 0;
+  // Channels of the output: those of x, or twice as many when the second half is a learned variance.
+  virtual std::int64_t output_channels() const = 0;
   // Index that means "no class"; -1 when the network has none.
   virtual std::int64_t null_class() const = 0;
 

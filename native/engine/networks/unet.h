@@ -49,6 +49,7 @@ class Unet final : public Network {
   explicit Unet(const Settings& settings);
   at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const override;
   void check(const at::Tensor& x, const Conditioning& conditioning) const override;
+  std::int64_t output_channels() const override { return settings_.output_channels; }
   std::int64_t null_class() const override;
 
  private:

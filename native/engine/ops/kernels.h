@@ -51,6 +51,20 @@ struct CombineArguments {
   std::int64_t size;
 };
 
+// Of one sample: the L2 norm, or the standard deviation about the sample's own mean (unbiased, as torch.std).
+enum class Measure : int { norm, deviation };
+
+// Every element of out's sample n = factor * (measure(a_n) / measure(b_n))^power, or 0 where measure(b_n) is 0. Sums are
+// float64 and their order depends on `size` alone, never on the batch.
+struct RatioArguments {
+  float* out;
+  const float* a;
+  const float* b;
+  std::int64_t count, size;
+  Measure measure;
+  double factor, power;
+};
+
 enum class LossKind : int { l2, l1, huber };
 
 // Per-example mean loss (`losses`, on the host), and the gradient of sum_n weight_n * loss_n / total by the output.
@@ -100,6 +114,7 @@ namespace cpu {
 void normals(const NormalArguments& arguments);
 void noise_step(const NoiseStepArguments& arguments);
 void combine(const CombineArguments& arguments);
+void ratio(const RatioArguments& arguments);
 void loss(const LossArguments& arguments);
 double squared_norm(const float* values, std::int64_t size);
 void optimizer(const OptimizerArguments& arguments);

@@ -10,6 +10,7 @@
 #include "ops/loss_body.h"
 #include "ops/noise_body.h"
 #include "ops/optimizer_body.h"
+#include "ops/ratio_body.h"
 
 namespace dpm::cpu {
 namespace {
@@ -40,17 +41,29 @@ DPM_PER_INSTRUCTION_SET void combine_range(const CombineArguments& a, std::int64
   }
 }
 
-DPM_PER_INSTRUCTION_SET double squared_norm_range(const float* values, std::int64_t begin, std::int64_t end) {
+// Sum of (value - centre)^power, power 1 or 2.
+template <int power>
+inline __attribute__((always_inline)) double sum_range(const float* values, std::int64_t begin, std::int64_t end, double centre) {
+  const auto term = [centre](float value) { return power == 1 ? double{value} - centre : (double{value} - centre) * (double{value} - centre); };
   // Eight partial sums: vectorisable, and the order of additions is the same everywhere.
   double sums[8] = {};
   std::int64_t i = begin;
   for (; i + 8 <= end; i += 8) {
-    for (int lane = 0; lane < 8; ++lane) sums[lane] += double{values[i + lane]} * double{values[i + lane]};
+    for (int lane = 0; lane < 8; ++lane) sums[lane] += term(values[i + lane]);
   }
   double total = 0;
-  for (; i < end; ++i) total += double{values[i]} * double{values[i]};
+  for (; i < end; ++i) total += term(values[i]);
   for (double sum : sums) total += sum;
   return total;
+}
+
+DPM_PER_INSTRUCTION_SET double squared_norm_range(const float* values, std::int64_t begin, std::int64_t end) {
+  return sum_range<2>(values, begin, end, 0);
+}
+
+DPM_PER_INSTRUCTION_SET double measure_sample(const float* values, std::int64_t size, Measure measure) {
+  const double centre = measure == Measure::norm ? 0 : sum_range<1>(values, 0, size, 0) / static_cast<double>(size);
+  return measure_of(measure, sum_range<2>(values, 0, size, centre), size);
 }
 
 DPM_PER_INSTRUCTION_SET void optimizer_range(const OptimizerArguments& a, std::int64_t begin, std::int64_t end) {
@@ -103,6 +116,16 @@ void noise_step(const NoiseStepArguments& a) {
 
 void combine(const CombineArguments& a) {
   at::parallel_for(0, a.size, kGrain, [&](std::int64_t begin, std::int64_t end) { combine_range(a, begin, end); });
+}
+
+void ratio(const RatioArguments& a) {
+  at::parallel_for(0, a.count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t n = begin; n < end; ++n) {
+      const std::int64_t at = n * a.size;
+      const float value = ratio_of(a, measure_sample(a.a + at, a.size, a.measure), measure_sample(a.b + at, a.size, a.measure));
+      std::fill_n(a.out + at, a.size, value);
+    }
+  });
 }
 
 void loss(const LossArguments& a) {

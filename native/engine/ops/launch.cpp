@@ -44,6 +44,7 @@ void launch(const at::Device& device, const Arguments& arguments, void (*on_cpu)
 void launch_normals(const at::Device& device, const NormalArguments& a) { launch(device, a, cpu::normals, &CudaKernels::normals); }
 void launch_noise_step(const at::Device& device, const NoiseStepArguments& a) { launch(device, a, cpu::noise_step, &CudaKernels::noise_step); }
 void launch_combine(const at::Device& device, const CombineArguments& a) { launch(device, a, cpu::combine, &CudaKernels::combine); }
+void launch_ratio(const at::Device& device, const RatioArguments& a) { launch(device, a, cpu::ratio, &CudaKernels::ratio); }
 void launch_loss(const at::Device& device, const LossArguments& a) { launch(device, a, cpu::loss, &CudaKernels::loss); }
 void launch_optimizer(const at::Device& device, const OptimizerArguments& a) { launch(device, a, cpu::optimizer, &CudaKernels::optimizer); }
 void launch_dropout(const at::Device& device, const DropoutArguments& a) { launch(device, a, cpu::dropout, &CudaKernels::dropout); }

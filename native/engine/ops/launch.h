@@ -11,6 +11,7 @@ namespace dpm {
 void launch_normals(const at::Device& device, const NormalArguments& arguments);
 void launch_noise_step(const at::Device& device, const NoiseStepArguments& arguments);
 void launch_combine(const at::Device& device, const CombineArguments& arguments);
+void launch_ratio(const at::Device& device, const RatioArguments& arguments);
 void launch_loss(const at::Device& device, const LossArguments& arguments);
 double launch_squared_norm(const at::Tensor& flat);
 void launch_optimizer(const at::Device& device, const OptimizerArguments& arguments);

@@ -75,6 +75,18 @@ void check_combine() {
   }
 }
 
+void check_ratio() {
+  const Floats x = draw(kCount * kSize, 1), y = draw(kCount * kSize, 2);
+  for (const Measure measure : {Measure::norm, Measure::deviation}) {
+    Floats ours(x.size()), theirs(x.size());
+    RatioArguments a{ours.data(), x.data(), y.data(), kCount, kSize, measure, 0.3, -1.5};
+    cpu::ratio(a);
+    a.out = theirs.data();
+    cuda::ratio(&a, nullptr);
+    compare("ratio, measure " + std::to_string(static_cast<int>(measure)), ours, theirs);
+  }
+}
+
 void check_loss(const std::vector<Row>& rows) {
   const Floats target = draw(kCount * kSize, 4);
   for (const LossKind kind : {LossKind::l2, LossKind::l1, LossKind::huber}) {
@@ -152,6 +164,7 @@ int main() {
   for (int n = 0; n < kCount; ++n) rows.push_back({0.3 + n, 0.9 - n * 0.1, 1.1, 5, 0.2 * n, 1 - 0.2 * n, 0.5 + n});
   check_noise(rows);
   check_combine();
+  check_ratio();
   check_loss(rows);
   check_update();
   check_dropout();
