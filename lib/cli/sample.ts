@@ -155,15 +155,13 @@ interface Resolved {
 async function resolveOptions(model: Diffusion, previews: Previews, flags: SampleFlags): Promise<Resolved> {
   const { network } = model.settings
   const { parseSampler } = await import('../sampling/samplers.js')
-  const { spacingNames } = await import('../sampling/spacings/list.js')
-  const { expected } = await import('../errors.js')
-  const spacing = spacingNames.find((name) => name === (flags.spacing ?? previews.spacing))
-  if (spacing === undefined)
-    throw expected(`one of ${spacingNames.join(', ')}`, '--spacing', flags.spacing, '', 'DPM_INVALID_OPTION')
+  const { parseSpacing } = await import('../sampling/spacings/list.js')
+  const spacing =
+    flags.spacing === undefined ? (previews.spacing ?? undefined) : parseSpacing(flags.spacing as never, '--spacing')
   const isPreviewSampler = flags.sampler === undefined || flags.sampler === previews.sampler.kind
   const base = isPreviewSampler ? previews.sampler : { kind: flags.sampler }
   const sampler = parseSampler(assign(base as Record<string, unknown>, flags.set ?? []) as never, '--sampler and --set')
-  const times = model.process.schedule.steps
+  const times = model.process.schedule.steps ?? previews.steps
   // Another sampler than that of the previews need not do with as few steps.
   const steps = flags.steps ?? (isPreviewSampler ? Math.min(previews.steps, times) : undefined)
   const classes = classesOf(model, flags.classes)

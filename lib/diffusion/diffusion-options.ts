@@ -1,16 +1,16 @@
 /** The diffusion process as a caller writes it, and as it runs. */
 import * as z from 'zod'
-import { schemasOf } from '../options/kind-schema.js'
+import { nameOrOptions, schemasOf } from '../options/kind-schema.js'
 import { parseOptions } from '../options/options.js'
 import type { ScheduleDefinition } from './define-schedule.js'
 import { createObjective, type Objective } from './objective.js'
 import { varianceKinds } from './posterior.js'
 import type { Prediction } from './prediction.js'
-import { predictions } from './predictions/list.js'
+import { createPrediction, predictionSchema } from './predictions/list.js'
 import type { Schedule } from './schedule.js'
 import { schedules } from './schedules/list.js'
 import { createLabeller, type Labeller, timeLabels } from './time-label.js'
-import { timeSamplers } from './times/list.js'
+import { createTimes, timesSchema } from './times/list.js'
 import type { Weighting, WeightingDefinition } from './weighting.js'
 import { weightings } from './weightings/list.js'
 
@@ -37,24 +37,21 @@ export const clipSchema = z.discriminatedUnion('kind', [
 export type ClipSettings = z.output<typeof clipSchema>
 
 export const diffusionSchema = z.strictObject({
-  schedule: z
-    .discriminatedUnion('kind', schemasOf(schedules))
-    .prefault({ kind: 'linear' })
+  schedule: nameOrOptions(z.discriminatedUnion('kind', schemasOf(schedules)))
+    .prefault('linear')
     .describe('how noise grows with time'),
-  prediction: z.enum(names(predictions)).default('noise').describe('what the network predicts'),
+  prediction: predictionSchema.prefault('noise').describe('what the network predicts'),
   variance: z
     .enum(varianceKinds)
     .default('fixed-large')
-    .describe("variance of ancestral sampling: the posterior's (small) or beta (large)"),
-  weighting: z
-    .discriminatedUnion('kind', schemasOf(weightings))
-    .prefault({ kind: 'uniform' })
+    .describe(
+      "variance of ancestral sampling: the posterior's (small), beta (large), or what the network says (learned)",
+    ),
+  weighting: nameOrOptions(z.discriminatedUnion('kind', schemasOf(weightings)))
+    .prefault('uniform')
     .describe('how much each level counts in the loss'),
-  times: z.enum(names(timeSamplers)).default('uniform').describe('how training chooses times'),
-  timeLabel: z
-    .enum(names(timeLabels))
-    .default('step')
-    .describe('how the network is told the time: t, 1000 t / T, or (t + 1) / T'),
+  times: timesSchema.prefault('uniform').describe('how training chooses times'),
+  timeLabel: z.enum(names(timeLabels)).default('step').describe('how the network is told the time'),
   loss: z.enum(['l2', 'l1', 'huber']).default('l2').describe('distance between output and target'),
   clip: clipSchema.prefault({ kind: 'range' }).describe('what keeps the predicted clean image in range while sampling'),
 })
@@ -79,7 +76,8 @@ export function parseDiffusion(options: unknown, place = 'diffusion'): Diffusion
 
 export function createProcess(settings: DiffusionSettings): DiffusionProcess {
   const schedule = createSchedule(settings.schedule)
-  const prediction: Prediction = predictions[settings.prediction]
+  const prediction = createPrediction(settings.prediction, schedule)
+  const label = createLabeller(settings.timeLabel, schedule)
   return {
     settings,
     schedule,
@@ -88,10 +86,10 @@ export function createProcess(settings: DiffusionSettings): DiffusionProcess {
       schedule,
       prediction,
       weighting: createWeighting(settings.weighting),
-      timeLabel: settings.timeLabel,
-      times: timeSamplers[settings.times],
+      label,
+      times: createTimes(settings.times, schedule),
     }),
-    label: createLabeller(settings.timeLabel, schedule.steps),
+    label,
   }
 }
 

@@ -6,70 +6,82 @@ import { expected } from '../errors.js'
 import { type Row, rowFields } from '../native/binding.js'
 import type { Prediction } from './prediction.js'
 import type { Schedule } from './schedule.js'
-import { createLabeller, type TimeLabel } from './time-label.js'
-import type { TimeSampler } from './times/time-sampler.js'
-import { uniformTimes } from './times/uniform.js'
+import type { Labeller } from './time-label.js'
+import type { TimeDraw, TimeSampler } from './times/time-sampler.js'
 import type { Weighting } from './weighting.js'
 
 export interface ObjectiveParts {
   readonly schedule: Schedule
   readonly prediction: Prediction
   readonly weighting: Weighting
-  readonly timeLabel: TimeLabel
-  /** Uniform when absent. */
-  readonly times?: TimeSampler
+  readonly label: Labeller
+  readonly times: TimeSampler
+}
+
+/** The examples of a batch, or of a part of one. */
+export interface BatchDraws {
+  readonly seed: number
+  /** Update of the run, from 0. */
+  readonly step: number
+  /** The epoch and the data-set index of each example, N each. */
+  readonly epochs: ArrayLike<number>
+  readonly examples: ArrayLike<number>
+  /** Place of the first example in the whole batch, and its size: 0 and N when absent. */
+  readonly slot?: number
+  readonly slots?: number
 }
 
 export interface Objective {
-  /** The row of a time 0 … T-1. */
+  /** The row of a time of the schedule. */
   row(time: number): Row
-  /** The time at which an example is trained in an epoch. */
-  timeOf(seed: number, epoch: number, example: number): number
+  /** The time at which an example is trained. */
+  timeOf(draw: TimeDraw): number
   /**
    * The rows of a batch: N × `rowFields`, row after row.
-   * @param epochs the epoch of each example, N
-   * @param examples the data-set index of each example, N
-   * @throws DpmError DPM_INVALID_ARGUMENT when the two lists differ in length, or hold numbers that are not whole.
+   * @throws DpmError DPM_INVALID_ARGUMENT when epochs and examples differ in length, or hold numbers that are not whole.
    */
-  rows(epochs: Float64Array, examples: Float64Array, seed: number): Float64Array<ArrayBuffer>
+  rows(draws: BatchDraws): Float64Array<ArrayBuffer>
 }
 
 export function createObjective(parts: ObjectiveParts): Objective {
-  const { schedule, times = uniformTimes } = parts
-  const width = rowFields.length
-  const table = new Float64Array(schedule.steps * width)
-  for (let time = 0; time < schedule.steps; time++) {
-    const row = rowAt(parts, time)
-    rowFields.forEach((field, column) => {
-      table[time * width + column] = row[field]
-    })
+  const { times } = parts
+  const known = new Map<number, Row>()
+  const row = (time: number): Row => {
+    if (parts.schedule.steps === undefined) return rowAt(parts, time)
+    const made = known.get(time) ?? rowAt(parts, time)
+    known.set(time, made)
+    return made
   }
-  const timeOf: Objective['timeOf'] = (seed, epoch, example) => times.timeOf(seed, epoch, example, schedule.steps)
   return {
-    row: (time) => rowAt(parts, time),
-    timeOf,
-    rows(epochs, examples, seed) {
+    row,
+    timeOf: (draw) => times.timeOf(draw),
+    rows({ seed, step, epochs, examples, slot = 0, slots = examples.length }) {
       if (epochs.length !== examples.length) {
         throw expected(`one epoch for each of ${examples.length} examples`, 'epochs', epochs.length)
       }
-      const rows = new Float64Array(examples.length * width)
-      examples.forEach((example, index) => {
-        const time = timeOf(seed, epochs[index] ?? 0, example)
-        rows.set(table.subarray(time * width, (time + 1) * width), index * width)
-      })
+      const rows = new Float64Array(examples.length * rowFields.length)
+      for (let i = 0; i < examples.length; i++) {
+        const draw = { seed, step, epoch: epochs[i] ?? 0, example: examples[i] ?? 0, slot: slot + i, slots }
+        const time = times.timeOf(draw)
+        const fields = row(time)
+        const scale = times.weightOf?.(time) ?? 1
+        rowFields.forEach((field, column) => {
+          rows[i * rowFields.length + column] = field === 'weight' ? scale * fields.weight : fields[field]
+        })
+      }
       return rows
     },
   }
 }
 
-function rowAt({ schedule, prediction, weighting, timeLabel }: ObjectiveParts, time: number): Row {
+function rowAt({ schedule, prediction, weighting, label }: ObjectiveParts, time: number): Row {
   const level = schedule.level(time)
   const numbers = prediction.numbers(level)
   return {
     alpha: level.alpha,
     sigma: level.sigma,
     cIn: numbers.cIn,
-    cNoise: createLabeller(timeLabel, schedule.steps)(level),
+    cNoise: label(level),
     targetClean: numbers.targetClean,
     targetNoise: numbers.targetNoise,
     weight: weighting(level, numbers),

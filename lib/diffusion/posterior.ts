@@ -7,11 +7,23 @@
  *     variance = beta_{t|s} sigma_s² / sigma_t²
  */
 import { DpmError, expected } from '../errors.js'
-import type { Level, Schedule } from './schedule.js'
+import type { DiscreteSchedule, Level } from './schedule.js'
 
-/** Which variance a sampling step takes: that of the posterior (beta-tilde) or that of the forward step (beta). */
-export const varianceKinds = ['fixed-small', 'fixed-large'] as const
+/** Variances of a sampling step that follow from the schedule: the posterior's (beta-tilde), or the forward step's (beta). */
+export const fixedVarianceKinds = ['fixed-small', 'fixed-large'] as const
+export type FixedVarianceKind = (typeof fixedVarianceKinds)[number]
+
+/** What a network with twice the channels says: the log variance itself, or how far it lies between the fixed two. */
+export const learnedVarianceKinds = ['learned', 'learned-range'] as const
+export type LearnedVarianceKind = (typeof learnedVarianceKinds)[number]
+
+/** Which variance a sampling step takes. */
+export const varianceKinds = [...fixedVarianceKinds, ...learnedVarianceKinds] as const
 export type VarianceKind = (typeof varianceKinds)[number]
+
+export function isLearned(kind: VarianceKind): kind is LearnedVarianceKind {
+  return learnedVarianceKinds.some((one) => one === kind)
+}
 
 export interface Posterior {
   /** Factor of x_t in the mean of x_s. */
@@ -50,11 +62,11 @@ export function posterior(from: Level, to: Level): Posterior {
   }
 }
 
-/** The variance of a sampling step by kind. */
+/** The fixed variance of a sampling step by kind. */
 export const variances = {
   'fixed-small': (q) => q.variance,
   'fixed-large': (q) => q.forwardVariance,
-} as const satisfies Record<VarianceKind, (q: Posterior) => number>
+} as const satisfies Record<FixedVarianceKind, (q: Posterior) => number>
 
 /**
  * What stands in for the logarithm of the posterior variance at time 0, which is log 0. No sample changes, because the
@@ -72,9 +84,9 @@ const varianceFloor = 1e-20
  * With `second-step`, `fixed-large` too takes the posterior variance of time 1 at time 0, as the code of Ho et al. does.
  */
 export function clippedLogVariance(
-  schedule: Schedule,
+  schedule: DiscreteSchedule,
   time: number,
-  kind: VarianceKind,
+  kind: FixedVarianceKind,
   clip: LogVarianceClip,
 ): number {
   if (!Number.isInteger(time) || time < 0 || time >= schedule.steps) {
@@ -88,3 +100,23 @@ export function clippedLogVariance(
   } satisfies Record<LogVarianceClip, () => number>
   return clips[clip]()
 }
+
+/** log variance = middle + halfRange · v of a network that says v. */
+export interface LearnedLogVariance {
+  readonly middle: number
+  readonly halfRange: number
+}
+
+/**
+ * How a learned variance follows from the network's v, for the step from one level to another.
+ * `learned`: v is the log variance. `learned-range` (Nichol and Dhariwal 2021, arXiv 2102.09672, eq. 15): v from -1 to 1
+ * interpolates between the logs of the posterior's variance and of beta.
+ */
+export const learnedLogVariances = {
+  learned: () => ({ middle: 0, halfRange: 1 }),
+  'learned-range': (q) => {
+    const low = Math.log(Math.max(q.variance, varianceFloor))
+    const high = Math.log(q.forwardVariance)
+    return { middle: (high + low) / 2, halfRange: (high - low) / 2 }
+  },
+} as const satisfies Record<LearnedVarianceKind, (q: Posterior) => LearnedLogVariance>

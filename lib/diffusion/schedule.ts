@@ -3,22 +3,53 @@
  *
  * Everything here is float64 and free of tensors.
  */
+import { DpmError } from '../errors.js'
 
-/** How much of the data and how much noise is in x at one time; `label` is the time as the network is told it. */
+/** How much of the data and how much noise is in x at one time. */
 export interface Level {
   readonly alpha: number
   readonly sigma: number
-  /** Schedule time. Discrete schedules count 0 (least noise) … T-1 (most); -1 is the clean image. */
+  /** Schedule time; of an interpolated level of a discrete schedule it may lie between whole numbers. */
   readonly time: number
 }
 
 export interface Schedule {
   readonly name: string
-  /** T, the number of discrete times. */
-  readonly steps: number
-  /** The level at a discrete time 0 … T-1, or the clean level {1, 0} at -1. */
+  /** T, the number of times of a discrete schedule: 0 (least noise) … T-1 (most). Undefined where time is continuous. */
+  readonly steps: number | undefined
+  /** Time of the least noise that a network sees: 0 for a discrete schedule. */
+  readonly cleanest: number
+  /** Time of the most noise: T - 1 for a discrete schedule. */
+  readonly noisiest: number
+  /** The image itself: alpha 1, sigma 0; at time -1 of a discrete schedule, at the time that has no noise otherwise. */
+  readonly clean: Level
+  /**
+   * The level at a time. Between the whole times of a discrete schedule, log(sigma / alpha) is linear.
+   * @throws DpmError DPM_INVALID_ARGUMENT for a time outside `cleanest` … `noisiest` that is not the clean one.
+   */
   level(time: number): Level
+  /** The level at which sigma / alpha is `ratio` (above 0, finite); a time beyond the ends is drawn to the nearer end. */
+  atRatio(ratio: number): Level
+  /** Standard deviation of x where sampling starts at this level: 1 where variance is preserved, sigma where it explodes. */
+  prior(level: Level): number
 }
 
-/** The image itself. */
-export const cleanLevel: Level = { alpha: 1, sigma: 0, time: -1 }
+/** A schedule whose times are the whole numbers 0 … T-1. */
+export type DiscreteSchedule = Schedule & { readonly steps: number }
+
+/** The image itself, before the first time of a discrete schedule. */
+export const cleanLevel: Level = Object.freeze({ alpha: 1, sigma: 0, time: -1 })
+
+/** @param who what needs whole times, for the message */
+export function requireDiscrete(schedule: Schedule, who: string): DiscreteSchedule {
+  if (schedule.steps !== undefined) return schedule as DiscreteSchedule
+  throw new DpmError(
+    'DPM_INVALID_OPTION',
+    `${who} needs a schedule of discrete times, but time is continuous in schedule \`${schedule.name}\`. Choose another schedule, or something that knows continuous time.`,
+  )
+}
+
+/** sigma / alpha: Infinity where no signal is left. */
+export function ratioOf({ alpha, sigma }: Level): number {
+  return sigma / alpha
+}

@@ -1,6 +1,8 @@
 /** Drawing images with a native network: from what a caller asks to a recorded program and its run. */
 import type { ImageShape } from '../datasets/data-set.js'
 import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
+import { createGuidance, type GuidanceOptions, guidanceDefinition, parseGuidance } from '../diffusion/guidance/list.js'
+import { isLearned } from '../diffusion/posterior.js'
 import { DpmError, expected } from '../errors.js'
 import type { NetworkHandle } from '../native/binding.js'
 import { call } from '../native/call.js'
@@ -9,8 +11,8 @@ import { nearest } from '../options/options.js'
 import { noisePurposes } from '../random/purposes.js'
 import { selectLevels } from '../sampling/levels.js'
 import type { Program } from '../sampling/program.js'
-import { parseSampler, recordSampler, type SamplerKind, type SamplerOptions } from '../sampling/samplers.js'
-import type { SpacingName } from '../sampling/spacings/list.js'
+import { parseSampler, recordSampler, type SamplerOptions } from '../sampling/samplers.js'
+import type { SpacingOptions } from '../sampling/spacings/list.js'
 import { Tensor } from '../tensor/tensor.js'
 import { ProgramRun } from './program-run.js'
 
@@ -31,16 +33,16 @@ export interface GenerateOptions {
   /** Number of images; 16 when absent. */
   readonly count?: number | undefined
   /** Kind or options of the sampler; `ddim` when absent. */
-  readonly sampler?: SamplerKind | SamplerOptions | undefined
+  readonly sampler?: SamplerOptions | undefined
   /** Steps of the sampler; every time of the schedule when absent. */
   readonly steps?: number | undefined
-  readonly spacing?: SpacingName | undefined
+  readonly spacing?: SpacingOptions | undefined
   /** Whole number from 0; 0 when absent. */
   readonly seed?: number | undefined
   /** Indices or names, dealt out to the images in turn; without classes the network draws unconditionally. */
   readonly classes?: readonly (number | string)[] | undefined
-  /** Scale of classifier-free guidance; 1, the plain conditional network, when absent. */
-  readonly guidance?: number | undefined
+  /** Guidance, or the scale of classifier-free guidance; 1, the plain conditional network, when absent. */
+  readonly guidance?: number | GuidanceOptions | undefined
   /** Noise keys of the images, whole numbers; 0 … count-1 when absent. Image k is the same in any company. */
   readonly samples?: readonly number[] | undefined
   /** Images per network call. With a chunk given, an image's bytes do not depend on how many are drawn with it. */
@@ -63,27 +65,33 @@ const largestChunk = 64
 export function recordGeneration(source: Source, options: GenerateOptions): Program {
   const { process } = source
   const conditional = options.classes !== undefined
-  const scale = options.guidance ?? 1
-  if (!Number.isFinite(scale)) throw expected('a finite number', 'guidance', scale)
-  if (!conditional && options.guidance !== undefined && options.guidance !== 1 && options.guidance !== 0) {
+  const guidance = parseGuidance(options.guidance ?? 1)
+  const guided = guidanceDefinition(guidance).needsNull(guidance)
+  if (!conditional && guided && guidance.scale !== 0) {
     throw new DpmError(
       'DPM_INVALID_OPTION',
-      `\`guidance\` ${scale} needs \`classes\` to guide towards. Name classes, or leave guidance out.`,
+      `\`guidance\` ${guidance.scale} needs \`classes\` to guide towards. Name classes, or leave guidance out.`,
     )
   }
-  if (conditional && scale !== 1 && !source.nullClass) {
+  if (conditional && guided && !source.nullClass) {
     throw new DpmError(
       'DPM_INVALID_OPTION',
-      `\`guidance\` ${scale} needs a network that was trained without its class too (\`network.nullClass\`), and this one was not. Use guidance 1.`,
+      `\`guidance\` ${guidance.scale} needs a network that was trained without its class too (\`network.nullClass\`), and this one was not. Use guidance 1.`,
     )
   }
   return recordSampler(parseSampler(options.sampler ?? 'ddim'), {
+    schedule: process.schedule,
     levels: selectLevels(process.schedule, options),
     prediction: process.prediction,
     label: process.label,
     clip: process.settings.clip,
     variance: process.settings.variance,
-    guidance: conditional ? { scale } : null,
+    learnsVariance: isLearned(process.settings.variance),
+    condition: conditional ? 'given' : 'null',
+    guidance: createGuidance(guidance),
+    guides: [],
+    start: 'noise',
+    inpaint: false,
   })
 }
 

@@ -1,5 +1,5 @@
 /** Options of which there are several kinds: each kind is a strict object that says which it is. */
-import type * as z from 'zod'
+import * as z from 'zod'
 
 /** A strict object whose `kind` is the name of what it describes. */
 export type KindSchema = z.ZodObject<{ kind: z.ZodLiteral<string> }>
@@ -12,4 +12,11 @@ export function schemasOf<Entries extends Readonly<Record<string, { readonly sch
   entries: Entries,
 ): [SchemaIn<Entries>, ...SchemaIn<Entries>[]] {
   return Object.values(entries).map(({ schema }) => schema) as [SchemaIn<Entries>, ...SchemaIn<Entries>[]]
+}
+
+/** Options of a kind, or only its name where its defaults will do: `'karras'` is `{ kind: 'karras' }`. */
+export function nameOrOptions<Schema extends z.ZodType<{ readonly kind: string }>>(
+  schema: Schema,
+): z.ZodType<z.output<Schema>, z.output<Schema>['kind'] | z.input<Schema>> {
+  return z.preprocess((value) => (typeof value === 'string' ? { kind: value } : value), schema) as never
 }

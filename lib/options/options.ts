@@ -43,13 +43,13 @@ export function parseOptions<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const result = schema.safeParse(value)
   if (result.success) return deepFreeze(result.data)
-  const lines = result.error.issues.flatMap((issue) => describeIssue(issue, schema, value))
+  const lines = result.error.issues.flatMap((issue) => describeIssue(issue, schema, value, place))
   throw new DpmError('DPM_INVALID_OPTION', `${lines.slice(0, 5).join('\n')}\n(in ${place})`, {
     details: { issues: result.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message })) },
   })
 }
 
-function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown): string[] {
+function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown, place: string): string[] {
   const path = issue.path.join('.')
   const received = valueAt(root, issue.path)
   const name = path || 'options'
@@ -71,6 +71,13 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown
     case 'invalid_union': {
       const choices = discriminators(issue)
       if (choices) {
+        // A kind may be written as a bare name: then the name is what was received.
+        const whole = valueAt(root, issue.path.slice(0, -1))
+        if (typeof whole === 'string') {
+          const near = nearest(whole, choices)
+          const where = issue.path.slice(0, -1).join('.') || place
+          return [sentence(`one of ${choices.join(', ')}`, where, whole, near ? `Did you mean "${near}"?` : '')]
+        }
         const kindPath =
           issue.discriminator && !path.endsWith(issue.discriminator)
             ? [path, issue.discriminator].filter(Boolean).join('.')
@@ -165,6 +172,7 @@ interface Definition {
   readonly shape?: Record<string, z.ZodType>
   readonly innerType?: z.ZodType
   readonly in?: z.ZodType
+  readonly out?: z.ZodType
   readonly options?: readonly z.ZodType[]
   readonly discriminator?: string
   readonly defaultValue?: unknown
@@ -179,7 +187,9 @@ function definitionOf(schema: z.ZodType): Definition {
 
 function unwrap(schema: z.ZodType): z.ZodType {
   const definition = definitionOf(schema)
-  const inner = definition.innerType ?? definition.in
+  // Of a pipe the end that names options: what `z.preprocess` makes has them behind a function.
+  const piped = definition.in && definitionOf(definition.in).type === 'transform' ? definition.out : definition.in
+  const inner = definition.innerType ?? piped
   return inner ? unwrap(inner) : schema
 }
 

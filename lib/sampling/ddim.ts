@@ -32,7 +32,7 @@ export const ddim = defineSampler(
       ] as const
       const spread = eta * Math.sqrt(q.variance)
       x = combine(spread === 0 ? drift : [...drift, [spread, noise(step)]])
-      emit(x, clean)
+      x = emit(x, clean)
     })
     return x
   },

@@ -4,7 +4,7 @@
  *     x_s = mean of q(x_s | x_t, clean) + sqrt(variance) · noise, without noise in the last step.
  */
 import * as z from 'zod'
-import { posterior, varianceKinds, variances } from '../diffusion/posterior.js'
+import { posterior, varianceKinds } from '../diffusion/posterior.js'
 import { defineSampler } from './define-sampler.js'
 import { pairs } from './levels.js'
 
@@ -13,21 +13,19 @@ const ddpmSchema = z.strictObject({
   variance: z
     .enum([...varianceKinds, 'inherit'])
     .default('inherit')
-    .describe("fixed-small: the posterior's; fixed-large: beta; inherit: what `diffusion.variance` says"),
+    .describe(
+      "fixed-small: the posterior's; fixed-large: beta; learned, learned-range: the network's; inherit: what `diffusion.variance` says",
+    ),
 })
 
 export const ddpm = defineSampler('ddpm', ddpmSchema, (x, verbs) => {
-  const { levels, denoise, combine, noise, emit, options } = verbs
-  const variance = variances[options.variance === 'inherit' ? verbs.variance : options.variance]
+  const { levels, denoiseAncestral, combine, emit, options } = verbs
+  const variance = options.variance === 'inherit' ? verbs.variance : options.variance
   pairs(levels).forEach(([from, to], step) => {
-    const clean = denoise(x, from)
+    const { clean, noise } = denoiseAncestral(x, from, to, { step, variance })
     const q = posterior(from, to)
-    const mean = [
-      [q.meanNoisy, x],
-      [q.meanClean, clean],
-    ] as const
-    x = combine(to.sigma === 0 ? mean : [...mean, [Math.sqrt(variance(q)), noise(step)]])
-    emit(x, clean)
+    x = combine([[q.meanNoisy, x], [q.meanClean, clean], ...noise])
+    x = emit(x, clean)
   })
   return x
 })

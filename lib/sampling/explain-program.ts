@@ -21,13 +21,19 @@ export function explainProgram(program: Program): string {
 const lines: { [Op in Instruction['op']]: (instruction: Extract<Instruction, { op: Op }>) => string } = {
   evaluate: (i) => {
     const input = i.cIn === 1 ? r(i.x) : `${n(i.cIn)} ${r(i.x)}`
-    return `${r(i.out)} = network ${i.network} (${input}, label ${n(i.cNoise)}, condition ${i.condition})`
+    const outputs = i.variance === undefined ? r(i.out) : `${r(i.out)}, ${r(i.variance)}`
+    return `${outputs} = network ${i.network} (${input}, label ${n(i.cNoise)}, condition ${i.condition})`
   },
   combine: (i) => `${r(i.out)} = ${i.terms.map(([coefficient, at], k) => term(coefficient, at, k === 0)).join(' ')}`,
   noise: (i) => `${r(i.out)} = noise (step ${i.step}, purpose ${purposeName(i.purpose)})`,
   clip: (i) => `${r(i.out)} = clip ${r(i.x)} to [${n(i.low)}, ${n(i.high)}]`,
   threshold: (i) => `${r(i.out)} = threshold ${r(i.x)} at quantile ${n(i.quantile)} in [${n(i.low)}, ${n(i.high)}]`,
   blend: (i) => `${r(i.out)} = ${r(i.mask)} ? ${r(i.a)} : ${r(i.b)}`,
+  multiply: (i) => `${r(i.out)} = ${r(i.a)} · ${r(i.b)}`,
+  exponential: (i) => `${r(i.out)} = exp(${n(i.scale)} ${r(i.x)} ${i.shift < 0 ? '-' : '+'} ${n(Math.abs(i.shift))})`,
+  ratio: (i) =>
+    `${r(i.out)} = ${n(i.factor)} (${i.measure} ${r(i.a)} / ${i.measure} ${r(i.b)})${i.power === 1 ? '' : ` ^ ${n(i.power)}`}, per sample`,
+  guide: (i) => `${r(i.out)} = gradient of guide ${i.guide} at ${r(i.x)} (time ${n(i.time)})`,
   emit: (i) => `emit step ${i.step}: x ${r(i.x)}, clean ${r(i.clean)}`,
 }
 

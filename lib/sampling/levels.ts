@@ -1,35 +1,32 @@
 /** The levels that a run visits: from the noisiest to the clean one. */
 
-import { cleanLevel, type Level, type Schedule } from '../diffusion/schedule.js'
+import type { Level, Schedule } from '../diffusion/schedule.js'
 import { expected } from '../errors.js'
-import { type SpacingName, spacingNames, spacings } from './spacings/list.js'
+import { parseSpacing, type SpacingOptions, spacingDefinition } from './spacings/list.js'
 
 export interface StepSelection {
-  /** How many steps; every time of the schedule when absent. */
+  /** How many steps; every time of a discrete schedule when absent, 50 where time is continuous. */
   readonly steps?: number | undefined
-  /** How the times of fewer steps are spread; `trailing` when absent. */
-  readonly spacing?: SpacingName | undefined
+  /** How the levels of the steps are spread; `trailing` when absent, `uniform` where time is continuous. */
+  readonly spacing?: SpacingOptions | undefined
 }
+
+const continuousSteps = 50
 
 /**
  * The levels of a run, the noisiest first and the clean one last: one more than there are steps.
- * @throws DpmError DPM_INVALID_ARGUMENT for more steps than the schedule has times, or an unknown spacing.
+ * @throws DpmError DPM_INVALID_ARGUMENT for more steps than the schedule has times, DPM_INVALID_OPTION for an unknown
+ *   spacing, or one that does not fit the schedule.
  */
-export function selectLevels(
-  schedule: Schedule,
-  { steps, spacing = 'trailing' }: StepSelection = {},
-): readonly Level[] {
-  const total = schedule.steps
-  if (!Object.hasOwn(spacings, spacing)) throw expected(`one of ${spacingNames.join(', ')}`, 'spacing', spacing)
-  if (steps === undefined)
-    return levelsAt(
-      schedule,
-      Array.from({ length: total }, (_, i) => total - 1 - i),
-    )
-  if (!Number.isInteger(steps) || steps < 1 || steps > total) {
-    throw expected(`a whole number from 1 to ${total}`, 'steps', steps, 'The schedule has no more times.')
+export function selectLevels(schedule: Schedule, selection: StepSelection = {}): readonly Level[] {
+  const settings = parseSpacing(selection.spacing ?? (schedule.steps === undefined ? 'uniform' : 'trailing'))
+  const definition = spacingDefinition(settings)
+  const count = selection.steps ?? schedule.steps ?? continuousSteps
+  const most = definition.wholeTimes ? (schedule.steps ?? Number.MAX_SAFE_INTEGER) : 1_000_000
+  if (!Number.isInteger(count) || count < 1 || count > most) {
+    throw expected(`a whole number from 1 to ${most}`, 'steps', count, 'The schedule has no more times.')
   }
-  return levelsAt(schedule, steps === 1 ? [total - 1] : spacings[spacing](total, steps))
+  return requireFalling([...definition.create(settings)(schedule, count), schedule.clean])
 }
 
 /**
@@ -41,7 +38,17 @@ export function levelsAt(schedule: Schedule, times: readonly number[]): readonly
   times.forEach((time, i) => {
     if (i > 0 && !(time < (times[i - 1] ?? 0))) throw expected('times that get smaller', 'times', times)
   })
-  return [...times.map((time) => schedule.level(time)), cleanLevel]
+  return [...times.map((time) => schedule.level(time)), schedule.clean]
+}
+
+/** Comparing alpha_t sigma_s with alpha_s sigma_t compares noise-to-signal ratios without dividing by an alpha of 0. */
+function requireFalling(levels: readonly Level[]): readonly Level[] {
+  for (const [from, to] of pairs(levels)) {
+    if (!(from.alpha * to.sigma < to.alpha * from.sigma)) {
+      throw expected('levels with less and less noise', 'spacing', [from, to], 'Use fewer steps, or another spacing.')
+    }
+  }
+  return levels
 }
 
 /** Neighbours in a list: the steps [from, to] of a run. */

@@ -1,7 +1,7 @@
 /** A program as text: to print, store and compare. */
 import * as z from 'zod'
 import { DpmError } from '../errors.js'
-import type { Program } from './program.js'
+import { measures, type Program } from './program.js'
 import { validateProgram } from './validate-program.js'
 
 const register = z.int()
@@ -14,6 +14,7 @@ const instructionSchema = z.discriminatedUnion('op', [
     condition: z.enum(['given', 'null']),
     cIn: z.number(),
     cNoise: z.number(),
+    variance: register.optional(),
   }),
   z.strictObject({ op: z.literal('combine'), out: register, terms: z.array(z.tuple([z.number(), register])) }),
   z.strictObject({ op: z.literal('noise'), out: register, step: z.int(), purpose: z.int() }),
@@ -27,10 +28,30 @@ const instructionSchema = z.discriminatedUnion('op', [
     high: z.number(),
   }),
   z.strictObject({ op: z.literal('blend'), out: register, mask: register, a: register, b: register }),
+  z.strictObject({ op: z.literal('multiply'), out: register, a: register, b: register }),
+  z.strictObject({ op: z.literal('exponential'), out: register, x: register, scale: z.number(), shift: z.number() }),
+  z.strictObject({
+    op: z.literal('ratio'),
+    out: register,
+    a: register,
+    b: register,
+    measure: z.enum(measures),
+    factor: z.number(),
+    power: z.number(),
+  }),
+  z.strictObject({
+    op: z.literal('guide'),
+    out: register,
+    x: register,
+    guide: z.int(),
+    time: z.number(),
+    alpha: z.number(),
+    sigma: z.number(),
+  }),
   z.strictObject({ op: z.literal('emit'), x: register, clean: register, step: z.int() }),
 ])
 
-const programSchema: z.ZodType<Program> = z.strictObject({
+const programSchema = z.strictObject({
   version: z.literal(1),
   name: z.string(),
   registers: z.int(),
@@ -62,6 +83,8 @@ export function programFromJson(text: string): Program {
       `The text is not a sampling program: ${issue?.message} at \`${issue?.path.join('.')}\`.`,
     )
   }
-  validateProgram(result.data)
-  return result.data
+  // What may be absent is absent in the text too, never undefined.
+  const program = result.data as Program
+  validateProgram(program)
+  return program
 }

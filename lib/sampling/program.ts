@@ -13,11 +13,19 @@ export type Register = number
 /** Which condition the network is given: the run's own classes, or the null class of classifier-free guidance. */
 export type Condition = 'given' | 'null'
 
+/** Size of a sample in a `ratio`. */
+export const measures = ['norm', 'deviation'] as const
+export type Measure = (typeof measures)[number]
+
 export type Instruction =
-  /** out = network(cIn * x, label cNoise, condition): the network's bare output. */
+  /**
+   * out = network(cIn * x, label cNoise, condition): the network's bare output. Of a network with learned variance that is
+   * the first half of its channels; the second half goes to `variance`, where somebody reads it.
+   */
   | {
       readonly op: 'evaluate'
       readonly out: Register
+      readonly variance?: Register
       readonly x: Register
       readonly network: number
       readonly condition: Condition
@@ -50,6 +58,39 @@ export type Instruction =
       readonly a: Register
       readonly b: Register
     }
+  /** out = a * b, element by element. */
+  | { readonly op: 'multiply'; readonly out: Register; readonly a: Register; readonly b: Register }
+  /** out = exp(scale * x + shift), element by element. */
+  | {
+      readonly op: 'exponential'
+      readonly out: Register
+      readonly x: Register
+      readonly scale: number
+      readonly shift: number
+    }
+  /**
+   * Every element of a sample = factor * (m(a) / m(b)) ^ power, with m the L2 norm over the sample, or its standard
+   * deviation (unbiased); 0 where m(b) is 0. A sample's number depends on that sample alone.
+   */
+  | {
+      readonly op: 'ratio'
+      readonly out: Register
+      readonly a: Register
+      readonly b: Register
+      readonly measure: Measure
+      readonly factor: number
+      readonly power: number
+    }
+  /** out = the gradient of the run's guide of this number at x, at a level of the schedule. */
+  | {
+      readonly op: 'guide'
+      readonly out: Register
+      readonly x: Register
+      readonly guide: number
+      readonly time: number
+      readonly alpha: number
+      readonly sigma: number
+    }
   /** A point that progress, previews and `sampleSteps` see: the current x and the current clean prediction. */
   | { readonly op: 'emit'; readonly x: Register; readonly clean: Register; readonly step: number }
 
@@ -77,6 +118,10 @@ export const opcodes = {
   threshold: 5,
   blend: 6,
   emit: 7,
+  multiply: 8,
+  exponential: 9,
+  ratio: 10,
+  guide: 11,
 } as const satisfies Record<Instruction['op'], number>
 
 /**
@@ -104,7 +149,7 @@ export function encodeProgram(program: Program): Float64Array<ArrayBuffer> {
 function operandsOf(i: Instruction): readonly number[] {
   switch (i.op) {
     case 'evaluate':
-      return [i.out, i.x, i.network, i.condition === 'given' ? 1 : 0, i.cIn, i.cNoise]
+      return [i.out, i.x, i.network, i.condition === 'given' ? 1 : 0, i.cIn, i.cNoise, i.variance ?? -1]
     case 'combine':
       return [i.out, ...i.terms.flat()]
     case 'noise':
@@ -115,6 +160,14 @@ function operandsOf(i: Instruction): readonly number[] {
       return [i.out, i.x, i.quantile, i.low, i.high]
     case 'blend':
       return [i.out, i.mask, i.a, i.b]
+    case 'multiply':
+      return [i.out, i.a, i.b]
+    case 'exponential':
+      return [i.out, i.x, i.scale, i.shift]
+    case 'ratio':
+      return [i.out, i.a, i.b, measures.indexOf(i.measure), i.factor, i.power]
+    case 'guide':
+      return [i.out, i.x, i.guide, i.time, i.alpha, i.sigma]
     case 'emit':
       return [i.x, i.clean, i.step]
     default:

@@ -4,20 +4,30 @@
  */
 import type * as z from 'zod'
 import type { ClipSettings } from '../diffusion/diffusion-options.js'
-import { classifierFree, type GuidanceCondition } from '../diffusion/guidance/classifier-free.js'
-import type { VarianceKind } from '../diffusion/posterior.js'
+import type { Guidance, GuidanceCondition, GuidanceEvaluation } from '../diffusion/guidance/guidance.js'
+import { isLearned, learnedLogVariances, posterior, type VarianceKind, variances } from '../diffusion/posterior.js'
 import type { Prediction } from '../diffusion/prediction.js'
-import type { Level } from '../diffusion/schedule.js'
+import type { Level, Schedule } from '../diffusion/schedule.js'
 import type { Labeller } from '../diffusion/time-label.js'
 import { DpmError, expected } from '../errors.js'
 import type { KindSchema } from '../options/kind-schema.js'
-import type { SamplerDefinition, SamplerVerbs, Value } from './define-sampler.js'
+import type { NoisePurpose } from '../random/purposes.js'
+import type { RecordedSampler, SamplerVerbs, Terms, Value } from './define-sampler.js'
 import { type Instruction, noisePurposes, type Program, type Register } from './program.js'
 import { reuseRegisters } from './registers.js'
 import { validateProgram } from './validate-program.js'
 
+/**
+ * Where x at the first level comes from. `noise`: the input `x` is standard normals, scaled as the schedule starts.
+ * `image`: the input `image` is mixed with the normals in `x`, so that a run can begin at any level (SDEdit, Meng et al.
+ * 2021, arXiv 2108.01073). `given`: the input `x` is x itself.
+ */
+export const starts = ['noise', 'image', 'given'] as const
+export type Start = (typeof starts)[number]
+
 /** What a recording needs besides the sampler's own settings. */
 export interface RecordContext {
+  readonly schedule: Schedule
   /** From the noisiest level to the clean one: see `selectLevels`. */
   readonly levels: readonly Level[]
   readonly prediction: Prediction
@@ -25,8 +35,19 @@ export interface RecordContext {
   readonly label: Labeller
   readonly clip: ClipSettings
   readonly variance: VarianceKind
-  /** Classifier-free guidance, or null when the run has no classes: then the network is asked once, for the null class. */
-  readonly guidance: { readonly scale: number } | null
+  /** Whether the network has outputs for a learned variance. */
+  readonly learnsVariance: boolean
+  /** The condition of the run: null when it has no classes. */
+  readonly condition: GuidanceCondition
+  readonly guidance: Guidance
+  /** Scale of each guide: its gradient g moves the clean image by scale · sigma² / alpha · g. */
+  readonly guides: readonly { readonly scale: number }[]
+  readonly start: Start
+  /**
+   * Whether part of an image is known: inputs `known` and `mask`, which is 1 where x is to be drawn. After every step the
+   * known part is put back at that step's level of noise (Song et al. 2021, arXiv 2011.13456, §5).
+   */
+  readonly inpaint: boolean
 }
 
 /**
@@ -34,7 +55,7 @@ export interface RecordContext {
  * @throws DpmError DPM_INVALID_ARGUMENT when the levels do not go down to the clean one, or a coefficient is not finite.
  */
 export function record<Schema extends KindSchema>(
-  sampler: SamplerDefinition<Schema>,
+  sampler: RecordedSampler<Schema>,
   settings: z.output<Schema>,
   context: RecordContext,
 ): Program {
@@ -43,7 +64,7 @@ export function record<Schema extends KindSchema>(
 
 /** The same with one register for every value: what `reuseRegisters` starts from. */
 export function recordValues<Schema extends KindSchema>(
-  sampler: SamplerDefinition<Schema>,
+  sampler: RecordedSampler<Schema>,
   settings: z.output<Schema>,
   context: RecordContext,
 ): Program {
@@ -56,7 +77,7 @@ export function recordValues<Schema extends KindSchema>(
     )
   }
   const recording = new Recording(context)
-  const output = sampler.formula(recording.input('x'), recording.verbs(settings))
+  const output = sampler.formula(recording.start(), recording.verbs(settings))
   const program = recording.program(sampler.name, output)
   validateProgram(program)
   return program
@@ -73,24 +94,55 @@ class Recording {
     this.#context = context
   }
 
+  /** x at the first level. */
+  start(): Value {
+    const { levels, schedule } = this.#context
+    const [level] = levels
+    const x = this.input('x')
+    if (!level) return x
+    const made = {
+      noise: () => this.#combine([[schedule.prior(level), x]]),
+      image: () =>
+        this.#combine([
+          [level.alpha, this.input('image')],
+          [level.sigma, x],
+        ]),
+      given: () => x,
+    } satisfies Record<Start, () => Value>
+    return made[this.#context.start]()
+  }
+
   verbs<Settings>(options: Settings): SamplerVerbs<Settings> {
-    const { levels, variance } = this.#context
+    const { levels, variance, schedule } = this.#context
     return {
       options,
       levels,
+      schedule,
       variance,
-      denoise: (x, level) => this.#denoise(x, level),
-      combine: (terms) => this.#combine(terms),
-      noise: (step) => this.#value((out) => ({ op: 'noise', out, step, purpose: noisePurposes.step })),
-      blend: (mask, a, b) => {
-        const registers = { mask: this.#at(mask), a: this.#at(a), b: this.#at(b) }
-        return this.#value((out) => ({ op: 'blend', out, ...registers }))
+      denoise: (x, level) => this.#clean(x, level, this.#outputs(x, level, false)),
+      denoiseAncestral: (x, from, to, { step, variance: kind = variance }) => {
+        const outputs = this.#outputs(x, from, isLearned(kind) && to.sigma > 0)
+        return { clean: this.#clean(x, from, outputs), noise: this.#ancestralNoise(outputs, from, to, step, kind) }
       },
+      combine: (terms) => this.#combine(terms),
+      noise: (step, purpose = 'step') => this.#noise(step, purpose),
+      blend: (mask, a, b) => this.#blend(mask, a, b),
       clip: (x, low, high) => this.#clip(x, low, high),
+      multiply: (a, b) => this.#multiply(a, b),
+      exponential: (x, scale, shift) => {
+        const register = this.#at(x)
+        return this.#value((out) => ({ op: 'exponential', out, x: register, scale, shift }))
+      },
+      ratio: (a, b, numbers) => {
+        const registers = { a: this.#at(a), b: this.#at(b) }
+        return this.#value((out) => ({ op: 'ratio', out, ...registers, ...numbers }))
+      },
       input: (name) => this.input(name),
       emit: (x, clean) => {
         this.#steps += 1
-        this.#instructions.push({ op: 'emit', x: this.#at(x), clean: this.#at(clean), step: this.#steps })
+        const edited = this.#context.inpaint ? this.#withKnown(x) : x
+        this.#instructions.push({ op: 'emit', x: this.#at(edited), clean: this.#at(clean), step: this.#steps })
+        return edited
       },
     }
   }
@@ -98,7 +150,7 @@ class Recording {
   input(name: string): Value {
     const known = this.#inputs.get(name)
     if (known) return known
-    const input = this.#newValue()
+    const input = this.#newRegister()
     this.#inputs.set(name, input)
     return input
   }
@@ -115,24 +167,102 @@ class Recording {
     }
   }
 
-  /** clean = cSkip · x + cOut · F, where F is the sum of guided evaluations; then the clip. */
-  #denoise(x: Value, level: Level): Value {
-    const { prediction, guidance, label, clip } = this.#context
+  /** What the network says of x at a level: F with its coefficients, and v where a learned variance is asked for. */
+  #outputs(x: Value, level: Level, learned: boolean): Outputs {
+    const { prediction, guidance, condition, label, learnsVariance } = this.#context
     if (!(level.sigma > 0))
       throw expected('a level with noise', 'level', level, 'There is nothing to denoise in a clean image.')
-    const { cIn, cSkip, cOut } = prediction.numbers(level)
+    if (learned && !learnsVariance) {
+      throw new DpmError(
+        'DPM_INVALID_OPTION',
+        'The sampler takes a learned variance but the network has none: `diffusion.variance` is fixed. Use the variance "fixed-small" or "fixed-large".',
+      )
+    }
+    const { cIn } = prediction.numbers(level)
     const cNoise = label(level)
-    const evaluate = (condition: GuidanceCondition): Value =>
-      this.#value((out) => ({ op: 'evaluate', out, x: this.#at(x), network: 0, condition, cIn, cNoise }))
-    const outputs = guidance ? classifierFree(guidance.scale) : ([[1, 'null']] as const)
-    const terms = outputs.map(([coefficient, condition]) => [cOut * coefficient, evaluate(condition)] as const)
-    return clips[clip.kind](this.#combine([[cSkip, x], ...terms]), clip as never, {
+    const { terms, rescale } = guidance(level, condition)
+    let variance: Value | undefined
+    const evaluate = (evaluation: GuidanceEvaluation, first: boolean): Value => {
+      const register = this.#at(x)
+      const out = this.#newRegister()
+      const split = learned && first ? this.#newRegister() : undefined
+      this.#instructions.push({
+        op: 'evaluate',
+        out: this.#at(out),
+        x: register,
+        ...evaluation,
+        cIn,
+        cNoise,
+        ...(split && { variance: this.#at(split) }),
+      })
+      if (split) variance = split
+      return out
+    }
+    const outputs = terms.map(
+      ([coefficient, evaluation], index) => [coefficient, evaluate(evaluation, index === 0)] as const,
+    )
+    const [plain] = outputs
+    if (!(rescale > 0) || !plain) return { terms: outputs, variance }
+    const guided = this.#combine(outputs)
+    const registers = { a: this.#at(plain[1]), b: this.#at(guided) }
+    const size = { measure: 'deviation', factor: rescale, power: 1 } as const
+    const scale = this.#value((out) => ({ op: 'ratio', out, ...registers, ...size }))
+    return {
+      terms: [
+        [1, this.#multiply(scale, guided)],
+        [1 - rescale, guided],
+      ],
+      variance,
+    }
+  }
+
+  /** clean = cSkip · x + cOut · F, moved by the guides; then the clip. */
+  #clean(x: Value, level: Level, { terms }: Outputs): Value {
+    const { prediction, guides, clip } = this.#context
+    const { cSkip, cOut } = prediction.numbers(level)
+    const pulls = guides.map(({ scale }, guide) => {
+      const { time, alpha, sigma } = level
+      const register = this.#at(x)
+      const gradient = this.#value((out) => ({ op: 'guide', out, x: register, guide, time, alpha, sigma }))
+      return [(scale * sigma * sigma) / alpha, gradient] as const
+    })
+    const outputs = terms.map(([coefficient, output]) => [cOut * coefficient, output] as const)
+    return clips[clip.kind](this.#combine([[cSkip, x], ...outputs, ...pulls]), clip as never, {
       clip: (value, low, high) => this.#clip(value, low, high),
       threshold: (value, numbers) => {
         const register = this.#at(value)
         return this.#value((out) => ({ op: 'threshold', out, x: register, ...numbers }))
       },
     })
+  }
+
+  #ancestralNoise({ variance }: Outputs, from: Level, to: Level, step: number, kind: VarianceKind): Terms {
+    if (!(to.sigma > 0)) return []
+    const q = posterior(from, to)
+    if (!isLearned(kind)) return [[Math.sqrt(variances[kind](q)), this.#noise(step, 'step')]]
+    if (!variance) throw new DpmError('DPM_INTERNAL', 'A learned variance was not evaluated.')
+    const { middle, halfRange } = learnedLogVariances[kind](q)
+    const register = this.#at(variance)
+    // Half of the logarithm: a standard deviation.
+    const numbers = { scale: halfRange / 2, shift: middle / 2 }
+    const deviation = this.#value((out) => ({ op: 'exponential', out, x: register, ...numbers }))
+    return [[1, this.#multiply(deviation, this.#noise(step, 'step'))]]
+  }
+
+  /** x with the known part put back, at the level that this step ends at. */
+  #withKnown(x: Value): Value {
+    const level = this.#context.levels[this.#steps]
+    const known = this.input('known')
+    if (!level) return x
+    const noisy = this.#combine(
+      level.sigma > 0
+        ? [
+            [level.alpha, known],
+            [level.sigma, this.#noise(this.#steps, 'forward')],
+          ]
+        : [[level.alpha, known]],
+    )
+    return this.#blend(this.input('mask'), x, noisy)
   }
 
   /** Leaves out what counts nothing, adds up what names a value twice, and gives a value that is only itself as it is. */
@@ -151,6 +281,20 @@ class Recording {
     return this.#value((out) => ({ op: 'combine', out, terms: encoded }))
   }
 
+  #noise(step: number, purpose: NoisePurpose): Value {
+    return this.#value((out) => ({ op: 'noise', out, step, purpose: noisePurposes[purpose] }))
+  }
+
+  #blend(mask: Value, a: Value, b: Value): Value {
+    const registers = { mask: this.#at(mask), a: this.#at(a), b: this.#at(b) }
+    return this.#value((out) => ({ op: 'blend', out, ...registers }))
+  }
+
+  #multiply(a: Value, b: Value): Value {
+    const registers = { a: this.#at(a), b: this.#at(b) }
+    return this.#value((out) => ({ op: 'multiply', out, ...registers }))
+  }
+
   #clip(x: Value, low: number, high: number): Value {
     const register = this.#at(x)
     return this.#value((out) => ({ op: 'clip', out, x: register, low, high }))
@@ -159,10 +303,10 @@ class Recording {
   #value(instruction: (out: Register) => Instruction): Value {
     const out = this.#registers.size
     this.#instructions.push(instruction(out))
-    return this.#newValue()
+    return this.#newRegister()
   }
 
-  #newValue(): Value {
+  #newRegister(): Value {
     const made = Object.freeze({}) as Value
     this.#registers.set(made, this.#registers.size)
     return made
@@ -178,6 +322,13 @@ class Recording {
     }
     return register
   }
+}
+
+/** The network's output at a level. */
+interface Outputs {
+  readonly terms: Terms
+  /** v of a learned variance, where it was asked for. */
+  readonly variance: Value | undefined
 }
 
 interface ClipVerbs {

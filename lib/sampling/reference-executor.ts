@@ -4,11 +4,12 @@
  */
 import { DpmError, expected, throwIfAborted } from '../errors.js'
 import { normals } from '../random/philox.js'
-import type { Condition, Instruction, Program, Register } from './program.js'
+import type { Condition, Instruction, Measure, Program, Register } from './program.js'
 import { validateProgram } from './validate-program.js'
 
 /**
- * The network's bare output F for a whole batch.
+ * The network's bare output F for a whole batch; of a network with learned variance, F and then v: 2 × N × elements,
+ * first F of all samples, then v of all samples.
  * @param x cIn · x, N × elements; the network's own to keep
  * @param cNoise the label of the level's time
  * @param index which of the run's networks
@@ -21,8 +22,16 @@ export type ReferenceNetwork = (
   index: number,
 ) => ArrayLike<number> | Promise<ArrayLike<number>>
 
+/** The gradient of what is wanted with respect to x, N × elements. */
+export type ReferenceGuide = (
+  x: Float64Array,
+  level: { readonly time: number; readonly alpha: number; readonly sigma: number },
+) => ArrayLike<number> | Promise<ArrayLike<number>>
+
 export interface ReferenceRun {
   readonly network: ReferenceNetwork
+  /** The guides that the program's guide instructions name. */
+  readonly guides?: readonly ReferenceGuide[] | undefined
   /** The program's inputs by name, N × elements each. */
   readonly inputs: Readonly<Record<string, ArrayLike<number>>>
   /** The shape of one sample, e.g. C, H, W: elements are keyed in this order. */
@@ -117,9 +126,21 @@ class Machine {
       case 'evaluate': {
         const input = this.at(i.x).map((element) => i.cIn * element)
         this.evaluations += 1
-        out.set(
-          this.#checked(await this.#run.network(input, i.cNoise, i.condition, i.network), 'output of the network'),
-        )
+        const output = await this.#run.network(input, i.cNoise, i.condition, i.network)
+        if (i.variance === undefined) {
+          out.set(this.#checked(output, 'output of the network'))
+          return
+        }
+        const halves = Float64Array.from(output)
+        if (halves.length !== 2 * this.#size) {
+          throw expected(
+            `2 × ${this.#size} numbers, as the sampler needs a learned variance,`,
+            'output of the network',
+            halves.length,
+          )
+        }
+        out.set(halves.subarray(0, this.#size))
+        this.at(i.variance).set(halves.subarray(this.#size))
         return
       }
       case 'combine': {
@@ -167,6 +188,38 @@ class Machine {
         }
         return
       }
+      case 'multiply': {
+        const [a, b] = [this.at(i.a), this.at(i.b)]
+        for (let element = 0; element < this.#size; element++) out[element] = (a[element] ?? 0) * (b[element] ?? 0)
+        return
+      }
+      case 'exponential': {
+        const x = this.at(i.x)
+        for (let element = 0; element < this.#size; element++)
+          out[element] = Math.exp(i.scale * (x[element] ?? 0) + i.shift)
+        return
+      }
+      case 'ratio': {
+        const [a, b] = [this.at(i.a), this.at(i.b)]
+        for (let start = 0; start < this.#size; start += this.#elements) {
+          const end = start + this.#elements
+          const below = measured[i.measure](b.subarray(start, end))
+          const above = measured[i.measure](a.subarray(start, end))
+          out.fill(below === 0 ? 0 : i.factor * (above / below) ** i.power, start, end)
+        }
+        return
+      }
+      case 'guide': {
+        const guide = this.#run.guides?.[i.guide]
+        if (!guide) {
+          throw new DpmError(
+            'DPM_INVALID_ARGUMENT',
+            `The program asks guide ${i.guide} but the run has ${this.#run.guides?.length ?? 0}. Give \`guides\`.`,
+          )
+        }
+        out.set(this.#checked(await guide(this.copy(i.x), i), 'gradient of the guide'))
+        return
+      }
       default:
         throw new DpmError('DPM_INTERNAL', `No execution for instruction ${JSON.stringify(i satisfies never)}.`)
     }
@@ -179,6 +232,15 @@ class Machine {
     return array
   }
 }
+
+const measured = {
+  norm: (sample) => Math.sqrt(sample.reduce((sum, element) => sum + element * element, 0)),
+  deviation: (sample) => {
+    const mean = sample.reduce((sum, element) => sum + element, 0) / sample.length
+    const squares = sample.reduce((sum, element) => sum + (element - mean) ** 2, 0)
+    return Math.sqrt(squares / Math.max(1, sample.length - 1))
+  },
+} satisfies Record<Measure, (sample: Float64Array) => number>
 
 function clamp(value: number, low: number, high: number): number {
   return Math.min(Math.max(value, low), high)

@@ -13,18 +13,28 @@ const writesInPlace: Readonly<Record<Instruction['op'], boolean>> = {
   clip: true,
   threshold: false,
   blend: true,
+  multiply: true,
+  exponential: true,
+  ratio: false,
+  guide: false,
   emit: false,
 }
 
-/** The instruction with other registers: first every register that it reads, in order, then the one that it writes. */
+/** The instruction with other registers: first every register that it reads, in order, then those that it writes. */
 export function mapRegisters(
   i: Instruction,
   read: (register: Register) => Register,
   write: (register: Register) => Register,
 ): Instruction {
   switch (i.op) {
-    case 'evaluate':
+    case 'evaluate': {
+      const x = read(i.x)
+      const out = write(i.out)
+      return i.variance === undefined ? { ...i, x, out } : { ...i, x, out, variance: write(i.variance) }
+    }
     case 'clip':
+    case 'exponential':
+    case 'guide':
     case 'threshold': {
       const x = read(i.x)
       return { ...i, x, out: write(i.out) }
@@ -32,6 +42,11 @@ export function mapRegisters(
     case 'combine': {
       const terms = i.terms.map(([coefficient, register]) => [coefficient, read(register)] as const)
       return { ...i, terms, out: write(i.out) }
+    }
+    case 'multiply':
+    case 'ratio': {
+      const [a, b] = [read(i.a), read(i.b)]
+      return { ...i, a, b, out: write(i.out) }
     }
     case 'noise':
       return { ...i, out: write(i.out) }
@@ -113,18 +128,18 @@ export function reuseRegisters(program: Program): Program {
 
   const placedInputs = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [name, take(value)]))
   for (const value of Object.values(inputs)) if (!lastUses.has(value)) release(value)
+  const unread: Register[] = []
   const placed = instructions.map((instruction, index) => {
     const ending = new Set(registersRead(instruction).filter((value) => lastUses.get(value) === index))
     const inPlace = !needsOwnOutput(instruction)
     const mapped = mapRegisters(instruction, placeOf, (value) => {
       if (inPlace) releaseAll(ending)
-      const place = take(value)
-      if (!inPlace) releaseAll(ending)
-      if (!lastUses.has(value)) release(value)
-      return place
+      if (!lastUses.has(value)) unread.push(value)
+      return take(value)
     })
-    // An emit writes nothing, so what ends with it is still held here.
+    // Only now: what an instruction reads, and all that it writes, are different places.
     releaseAll(ending)
+    unread.splice(0).forEach(release)
     return mapped
   })
   return { ...program, inputs: placedInputs, instructions: placed, registers, output: placeOf(output) }

@@ -7,17 +7,21 @@ import {
   type DiffusionOptions,
   parseDiffusion,
 } from '../diffusion/diffusion-options.js'
-import { type VarianceKind, varianceKinds } from '../diffusion/posterior.js'
-import { type PredictionName, predictions } from '../diffusion/predictions/list.js'
-import type { Schedule } from '../diffusion/schedule.js'
-import { expected } from '../errors.js'
+import { createGuidance, type GuidanceOptions, guidanceDefinition, parseGuidance } from '../diffusion/guidance/list.js'
+import { isLearned, type VarianceKind, varianceKinds } from '../diffusion/posterior.js'
+import { type PredictionOptions, resolvePrediction } from '../diffusion/predictions/list.js'
+import type { Level, Schedule } from '../diffusion/schedule.js'
+import { DpmError, expected } from '../errors.js'
 import { parseOptions } from '../options/options.js'
 import { normals } from '../random/philox.js'
+import { type NoisePurpose, purposeOf } from '../random/purposes.js'
+import { solveAdaptive } from './adaptive.js'
 import { selectLevels } from './levels.js'
 import type { Condition, Program } from './program.js'
-import { type ReferenceStep, referenceSteps } from './reference-executor.js'
-import { parseSampler, recordSampler, type SamplerKind, type SamplerOptions } from './samplers.js'
-import type { SpacingName } from './spacings/list.js'
+import type { RecordContext } from './recorder.js'
+import { type ReferenceGuide, type ReferenceStep, referenceSteps } from './reference-executor.js'
+import { parseSampler, recordSampler, type SamplerOptions, samplerDefinition } from './samplers.js'
+import type { SpacingOptions } from './spacings/list.js'
 
 /** Where in the run a denoiser is asked: x = alpha · clean + sigma · noise. */
 export interface DenoiserLevel {
@@ -37,31 +41,46 @@ export interface DenoiserLevel {
  */
 export type Denoiser = (x: Float64Array, level: DenoiserLevel) => ArrayLike<number> | Promise<ArrayLike<number>>
 
+/** Something to be had more of: the gradient of its logarithm moves every step. */
+export interface Guide {
+  /** ∇ log p(wanted | x) at a level, N × elements: x = alpha · clean + sigma · noise. */
+  readonly gradient: ReferenceGuide
+  /** 1 when absent. */
+  readonly scale?: number | undefined
+}
+
 export interface SampleOptions {
   readonly denoiser: Denoiser
   /** What the denoiser returns; `clean` when absent. */
-  readonly prediction?: PredictionName | undefined
+  readonly prediction?: PredictionOptions | undefined
   /** N first, then the shape of one sample. */
   readonly shape: readonly number[]
-  readonly sampler: SamplerKind | SamplerOptions
+  readonly sampler: SamplerOptions
   /** DDPM's linear schedule of 1000 steps when absent. */
   readonly schedule?: Schedule | DiffusionOptions['schedule']
-  /** Number of steps; all times of the schedule when absent. */
+  /** Number of steps; all times of a discrete schedule when absent. */
   readonly steps?: number | undefined
-  readonly spacing?: SpacingName | undefined
-  /** x at the first level, N × elements; keyed standard normals when absent. */
+  readonly spacing?: SpacingOptions | undefined
+  /** x at the first level, N × elements; keyed normals when absent. */
   readonly initial?: ArrayLike<number> | undefined
-  /** Replaces the keyed normals of a step 0, 1, 2 …, N × elements. */
-  readonly noise?: ((step: number) => ArrayLike<number>) | undefined
+  /** Replaces the keyed normals of a draw 0, 1, 2 … of a purpose, N × elements. */
+  readonly noise?: ((step: number, purpose: NoisePurpose) => ArrayLike<number>) | undefined
   /** Whole number from 0; 0 when absent. */
   readonly seed?: number | undefined
   /** The key of each sample's noise; 0 … N-1 when absent. */
   readonly samples?: ArrayLike<number> | undefined
-  /** Scale of classifier-free guidance; without it the denoiser is asked once per level. */
-  readonly guidance?: number | undefined
+  /** Scale or options of guidance; without it the denoiser is asked once per level. */
+  readonly guidance?: number | GuidanceOptions | undefined
+  /** The weaker denoiser that autoguidance (`{ kind: 'auto' }`) moves away from. */
+  readonly weaker?: Denoiser | undefined
+  readonly guides?: readonly Guide[] | undefined
+  /** Begin with this image, N × elements, mixed with noise, at the level that is the given share of the run away from it. */
+  readonly image?: { readonly data: ArrayLike<number>; readonly strength: number } | undefined
+  /** Keep `known` (N × elements) where `mask` (N × elements) is 0, and draw where it is 1. */
+  readonly inpaint?: { readonly known: ArrayLike<number>; readonly mask: ArrayLike<number> } | undefined
   /** What is done to the predicted clean image; nothing when absent. */
   readonly clip?: DiffusionOptions['clip']
-  /** Variance of ancestral samplers; `fixed-large` when absent. */
+  /** Variance of ancestral samplers; `fixed-large` when absent. With a learned one the denoiser returns F, then v. */
   readonly variance?: VarianceKind | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -72,8 +91,8 @@ export interface SampleResult {
   readonly shape: readonly number[]
   /** How often the denoiser was asked. */
   readonly evaluations: number
-  /** What ran. */
-  readonly program: Program
+  /** What ran; undefined with an adaptive sampler. */
+  readonly program: Program | undefined
 }
 
 /** Samples to the end. @throws DpmError DPM_INVALID_OPTION, DPM_INVALID_ARGUMENT or DPM_ABORTED. */
@@ -91,40 +110,107 @@ export async function sample(
 /** Samples step by step; leaving the loop ends the run. */
 export async function* sampleSteps(options: SampleOptions): AsyncGenerator<ReferenceStep, SampleResult, undefined> {
   const [count, ...shape] = checkedShape(options.shape)
-  const { seed = 0, prediction = 'clean', guidance, variance = 'fixed-large', noise } = options
-  if (!Object.hasOwn(predictions, prediction)) {
-    throw expected(`one of ${Object.keys(predictions).join(', ')}`, 'prediction', prediction, '', 'DPM_INVALID_OPTION')
-  }
+  const { seed = 0, guidance, guides = [], variance = 'fixed-large', noise, image, inpaint } = options
   if (!varianceKinds.includes(variance)) {
     throw expected(`one of ${varianceKinds.join(', ')}`, 'variance', variance, '', 'DPM_INVALID_OPTION')
   }
   const samples = options.samples ?? Array.from({ length: count }, (_, index) => index)
   if (samples.length !== count) throw expected(`${count} sample indices`, 'samples', samples.length)
   const schedule = resolveSchedule(options.schedule)
-  const levels = selectLevels(schedule, options)
-  const program = recordSampler(parseSampler(options.sampler), {
+  const settings = parseSampler(options.sampler)
+  const all = selectLevels(schedule, options)
+  const levels = image ? lastLevels(all, image.strength) : all
+  const elements = shape.reduce((product, size) => product * size, 1)
+  const guided = parseGuidance(guidance ?? 1)
+  if (guidanceDefinition(guided).networks > 0 && !options.weaker) {
+    throw expected('a denoiser', 'weaker', options.weaker, `Guidance "${guided.kind}" moves away from it.`)
+  }
+  const asked = new LevelLabels(levels)
+  const denoisers = [options.denoiser, ...(options.weaker ? [options.weaker] : [])]
+  const context: RecordContext = {
+    schedule,
     levels,
-    prediction: predictions[prediction],
-    label: ({ time }) => time,
+    prediction: resolvePrediction(options.prediction ?? 'clean', schedule),
+    label: (level) => asked.label(level),
     clip: resolveClip(options.clip),
     variance,
-    guidance: guidance === undefined ? null : { scale: guidance },
-  })
-  const stepOf = new Map(levels.map(({ time }, step) => [time, step]))
-  const elements = shape.reduce((product, size) => product * size, 1)
+    learnsVariance: isLearned(variance),
+    condition: guidance === undefined ? 'null' : 'given',
+    guidance: createGuidance(guided),
+    guides: guides.map(({ scale = 1 }) => ({ scale })),
+    start: image ? 'image' : options.initial ? 'given' : 'noise',
+    inpaint: inpaint !== undefined,
+  }
+  const x = options.initial ?? initialNoise(seed, samples, elements)
+  const definition = samplerDefinition(settings)
+  if (definition.adaptive) {
+    const first = levels[0] ?? schedule.clean
+    const start =
+      context.start === 'given' ? Float64Array.from(x) : Float64Array.from(x, (one) => schedule.prior(first) * one)
+    const solution = yield* solveAdaptive(definition, settings, context, {
+      x: start,
+      count,
+      denoisers,
+      signal: options.signal,
+    })
+    return { ...solution, shape: options.shape, program: undefined }
+  }
+  const program = recordSampler(settings, context)
   const { output, evaluations } = yield* referenceSteps(program, {
-    network: (x, time, condition) => {
-      const { alpha, sigma } = schedule.level(time)
-      return options.denoiser(x, { time, step: stepOf.get(time) ?? 0, alpha, sigma, condition })
+    network: (input, label, condition, index) => {
+      const level = asked.level(label)
+      return (denoisers[index] ?? options.denoiser)(input, { ...level, step: asked.step(level), condition })
     },
-    inputs: { x: options.initial ?? initialNoise(seed, samples, elements) },
+    guides: guides.map(({ gradient }) => gradient),
+    inputs: { x, ...(image && { image: image.data }), ...inpaint },
     shape,
     samples,
     seed,
-    noise: noise && ((step) => noise(step)),
+    noise: noise && ((step, purpose) => noise(step, purposeOf(purpose))),
     signal: options.signal,
   })
   return { data: output, shape: options.shape, evaluations, program }
+}
+
+/** The last levels of a run that begins with an image: the given share of its steps, at least one. */
+export function lastLevels(levels: readonly Level[], strength: number): readonly Level[] {
+  if (!(strength > 0 && strength <= 1)) throw expected('a number above 0, at most 1', 'strength', strength)
+  const steps = levels.length - 1
+  return levels.slice(steps - Math.max(1, Math.round(strength * steps)))
+}
+
+/** Labels by which the network of a recording finds the level that it is asked at: its time, where that tells it. */
+class LevelLabels {
+  readonly #levels = new Map<number, Level>()
+  readonly #steps: ReadonlyMap<number, number>
+
+  constructor(levels: readonly Level[]) {
+    this.#steps = new Map(levels.map(({ time }, step) => [time, step]))
+  }
+
+  label(level: Level): number {
+    for (let label = level.time; ; label += 1e-6) {
+      const known = this.#levels.get(label)
+      if (known && (known.alpha !== level.alpha || known.sigma !== level.sigma)) continue
+      this.#levels.set(label, level)
+      return label
+    }
+  }
+
+  level(label: number): Level {
+    const level = this.#levels.get(label)
+    if (!level) throw new DpmError('DPM_INTERNAL', `No level has the label ${label}.`)
+    return level
+  }
+
+  /** Count of the run's levels before this one; of a level between two of them, that of the noisier. */
+  step({ time }: Level): number {
+    const known = this.#steps.get(time)
+    if (known !== undefined) return known
+    let before = 0
+    for (const [other, step] of this.#steps) if (other > time) before = Math.max(before, step)
+    return before
+  }
 }
 
 /** Standard normals for each sample: x at a level where nothing but noise is left. */
@@ -143,7 +229,7 @@ function checkedShape(shape: readonly number[]): [number, ...number[]] {
 }
 
 function resolveSchedule(schedule: SampleOptions['schedule']): Schedule {
-  if (schedule && 'level' in schedule) return schedule
+  if (typeof schedule === 'object' && 'level' in schedule) return schedule
   return createSchedule(parseDiffusion(schedule === undefined ? {} : { schedule }).schedule)
 }
 

@@ -1,7 +1,7 @@
 /** Whether a program can run: every register exists and holds something when it is read, every number is finite. */
 import { DpmError, show } from '../errors.js'
 import { noisePurposes } from '../random/purposes.js'
-import type { Instruction, Program, Register } from './program.js'
+import { type Instruction, measures, type Program, type Register } from './program.js'
 import { mapRegisters, needsOwnOutput, registersRead } from './registers.js'
 
 const purposes: readonly number[] = Object.values(noisePurposes)
@@ -49,6 +49,10 @@ export function validateProgram(program: Program): void {
       if (instruction.step !== emits) throw fault(place, `has step ${show(instruction.step)}, not ${emits}`)
     } else {
       defined.add(instruction.out)
+      if (instruction.op === 'evaluate' && instruction.variance !== undefined) {
+        if (instruction.variance === instruction.out) throw fault(place, `writes register ${instruction.out} twice`)
+        defined.add(instruction.variance)
+      }
     }
   })
   if (program.steps !== emits) throw fault('program', `has steps ${show(program.steps)} but ${emits} emit instructions`)
@@ -79,6 +83,12 @@ const checks: { [Op in Instruction['op']]: (instruction: OfOp<Op>) => string | u
     (i.quantile >= 0 && i.quantile <= 1 ? undefined : `has quantile ${i.quantile}, outside 0 … 1`) ??
     (i.low > 0 && i.low <= i.high ? undefined : `has thresholds ${i.low} to ${i.high}`),
   blend: () => undefined,
+  multiply: () => undefined,
+  exponential: (i) => finite({ scale: i.scale, shift: i.shift }),
+  ratio: (i) =>
+    finite({ factor: i.factor, power: i.power }) ??
+    (measures.includes(i.measure) ? undefined : `has measure ${show(i.measure)}, not one of ${measures.join(', ')}`),
+  guide: (i) => finite({ time: i.time, alpha: i.alpha, sigma: i.sigma }) ?? whole('guide', i.guide),
   emit: () => undefined,
 }
 

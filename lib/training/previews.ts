@@ -4,7 +4,6 @@ import { toImages } from '../generation/diffusion.js'
 import { type GenerateOptions, type Source, startGeneration } from '../generation/generate.js'
 import { writeAnimation } from '../images/animation.js'
 import type { ImageGrid } from '../images/grid.js'
-import type { SpacingName } from '../sampling/spacings/list.js'
 import type { RunFolder } from './run-folder.js'
 import type { RunJournal } from './run-journal.js'
 import type { RunSettings } from './run-options.js'
@@ -53,7 +52,7 @@ export async function drawAnimation(source: Source, settings: PreviewSettings, p
 
 /** Steps of the animation: enough for its frames. */
 export function animationSteps(source: Source, settings: PreviewSettings): number {
-  return Math.min(source.process.schedule.steps, Math.max(settings.steps, animationFrames))
+  return Math.min(source.process.schedule.steps ?? Number.POSITIVE_INFINITY, Math.max(settings.steps, animationFrames))
 }
 
 /** Rows of one class each where there are classes, as many as asked; the same noise at every step of the run. */
@@ -68,8 +67,8 @@ export function previewOptions(
   return {
     count: rows * columns,
     sampler,
-    steps: Math.min(settings.steps, source.process.schedule.steps),
-    spacing: spacing as SpacingName,
+    steps: Math.min(settings.steps, source.process.schedule.steps ?? settings.steps),
+    spacing: spacing ?? undefined,
     seed: 0,
     signal,
     ...(source.classes.length > 0 ? { classes, guidance: settings.guidance } : {}),

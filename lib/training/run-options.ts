@@ -9,7 +9,7 @@ import { modelSchema } from '../generation/model-options.js'
 import { devicePattern } from '../native/device.js'
 import { defineOptions } from '../options/options.js'
 import { samplerSchema } from '../sampling/samplers.js'
-import { spacingNames } from '../sampling/spacings/list.js'
+import { spacingSchema } from '../sampling/spacings/list.js'
 import { averagingsSchema } from './averaging.js'
 import { budgetSchema } from './budget.js'
 import { learningRateSchema } from './learning-rate.js'
@@ -42,12 +42,12 @@ const previewSchema = z.strictObject({
   everySteps: z.int().min(0).default(1000).describe('steps between sample grids; 0 draws none'),
   columns: z.int().min(1).max(64).default(8).describe('images in a row; classes have a row each'),
   rows: z.int().min(1).max(64).default(8).describe('rows, at most'),
-  sampler: samplerSchema.prefault({ kind: 'ddim' }),
+  sampler: samplerSchema.prefault('ddim'),
   steps: z.int().min(1).default(25).describe('steps of the sampler'),
-  spacing: z
-    .enum(spacingNames as readonly [string, ...string[]])
-    .default('trailing')
-    .describe('how the times of the steps are spread'),
+  spacing: spacingSchema
+    .nullable()
+    .default(null)
+    .describe('how the levels of the steps are spread; null: trailing, or uniform where time is continuous'),
   guidance: z.number().default(1).describe('scale of classifier-free guidance; 1 is the plain conditional network'),
   animation: z.boolean().default(true).describe('at the end, samples/denoising.gif: how the images come out of noise'),
 })

@@ -416,8 +416,15 @@ export class Trainer implements AsyncDisposable {
         step: this.#step + 1,
         batch,
         losses: reports.flatMap((report) => [...report.losses]),
-        times: Array.from(batch.indices, (index, i) =>
-          this.process.objective.timeOf(this.settings.seed, batch.epochs[i] ?? 0, index),
+        times: Array.from(batch.indices, (example, slot) =>
+          this.process.objective.timeOf({
+            seed: this.settings.seed,
+            epoch: batch.epochs[slot] ?? 0,
+            example,
+            step: batch.step,
+            slot,
+            slots: batch.indices.length,
+          }),
         ),
         image: this.dataSet,
       })

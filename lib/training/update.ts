@@ -24,7 +24,12 @@ export async function runUpdate(
 ): Promise<NativeStepReport[]> {
   const total = settings.training.batch
   const part = Math.min(settings.training.microBatch ?? total, total)
-  const rows = process.objective.rows(batch.epochs, batch.indices, settings.seed)
+  const rows = process.objective.rows({
+    seed: settings.seed,
+    step: batch.step,
+    epochs: batch.epochs,
+    examples: batch.indices,
+  })
   const classes = trainingClasses(settings, dataSet.classes.length, batch)
   const { channels, height, width } = dataSet
   const size = channels * height * width

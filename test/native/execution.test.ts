@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { clipSchema, createSchedule, diffusionSchema } from '../../lib/diffusion/diffusion-options.js'
-import { predictions } from '../../lib/diffusion/predictions/list.js'
+import { resolvePrediction } from '../../lib/diffusion/predictions/list.js'
 import type {
   ExecutionHandle,
   NativeExecutionOptions,
@@ -9,11 +9,11 @@ import type {
   NetworkHandle,
 } from '../../lib/native/binding.js'
 import { loadBinding } from '../../lib/native/load.js'
-import { selectLevels } from '../../lib/sampling/levels.js'
 import { encodeProgram, type Program } from '../../lib/sampling/program.js'
 import { type ReferenceNetwork, runReference } from '../../lib/sampling/reference-executor.js'
 import { parseSampler, recordSampler, type SamplerOptions } from '../../lib/sampling/samplers.js'
 import { randomProgram } from '../unit/random-program.js'
+import { contextOf, guidedBy } from '../unit/record-context.js'
 import { createTensor, holdHandles, takeFloats } from './handles.js'
 import { createTinyUnet, drawImages, runForward, tinyElements, tinyImage } from './tiny-unet.js'
 
@@ -98,20 +98,20 @@ test('random programs over two networks give what the float64 executor gives', a
   )
 })
 
-function recordRun(
-  sampler: SamplerOptions,
-  steps: number,
-  guidance: { readonly scale: number } | null = null,
-): Program {
+function recordRun(sampler: SamplerOptions, steps: number, guidance: number | null = null): Program {
   const schedule = createSchedule(diffusionSchema.parse({ schedule: { kind: 'cosine', steps: 100 } }).schedule)
-  return recordSampler(parseSampler(sampler), {
-    levels: selectLevels(schedule, { steps }),
-    prediction: predictions.velocity,
-    label: ({ time }) => time,
-    clip: clipSchema.parse({ kind: 'range' }),
-    variance: 'fixed-small',
-    guidance,
-  })
+  return recordSampler(
+    parseSampler(sampler),
+    contextOf(
+      schedule,
+      { steps },
+      {
+        prediction: resolvePrediction('velocity', schedule),
+        clip: clipSchema.parse({ kind: 'range' }),
+        ...guidedBy(guidance),
+      },
+    ),
+  )
 }
 
 const ddpm: SamplerOptions = { kind: 'ddpm' }
@@ -128,7 +128,7 @@ test.each(runs)('%j in %i steps with guidance %s follows the float64 executor', 
   const network = await createTinyUnet(held, { classes })
   const samples = [3, 0, 12]
   const given = scale === null ? null : Int32Array.of(0, 2, 1)
-  const program = recordRun(sampler, steps, scale === null ? null : { scale })
+  const program = recordRun(sampler, steps, scale)
   const inputs = { x: drawImages(3) }
   const actual = await runToEnd([network], { program, inputs, samples, chunk: 2, classes: given })
   const reference = referenceNetwork([network], 3, given, classes)
@@ -138,7 +138,7 @@ test.each(runs)('%j in %i steps with guidance %s follows the float64 executor', 
 
 test('a sample is the same bytes in any batch, in any order, at a fixed chunk', async () => {
   const network = await createTinyUnet(held, { classes })
-  const program = recordRun(ddpm, 10, { scale: 1.5 })
+  const program = recordRun(ddpm, 10, 1.5)
   const samples = Array.from({ length: 16 }, (_, n) => n)
   const images = drawImages(16)
   const runOf = (chosen: readonly number[]): Promise<Float32Array> => {
@@ -317,7 +317,7 @@ describe('a list that is not a program', () => {
 })
 
 describe('classes of a run', () => {
-  const program = recordRun(ddpm, 3, { scale: 2 })
+  const program = recordRun(ddpm, 3, 2)
   const inputs = { x: drawImages(2) }
 
   test('out of range are refused before it starts', async () => {

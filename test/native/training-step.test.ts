@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { createSchedule, diffusionSchema } from '../../lib/diffusion/diffusion-options.js'
 import { createObjective } from '../../lib/diffusion/objective.js'
-import { type PredictionName, predictions } from '../../lib/diffusion/predictions/list.js'
+import { type PredictionName, predictions, resolvePrediction } from '../../lib/diffusion/predictions/list.js'
+import { createLabeller } from '../../lib/diffusion/time-label.js'
+import { createTimes } from '../../lib/diffusion/times/list.js'
 import { type Row, rowFields } from '../../lib/native/binding.js'
 import { loadBinding } from '../../lib/native/load.js'
 import { holdHandles } from './handles.js'
@@ -33,7 +35,13 @@ function meanLoss(kind: keyof typeof losses, differences: Float64Array): number 
 /** Rows as a run has them: linear schedule, four times from nearly clean to nearly noise, four weights. */
 function rowsOf(prediction: PredictionName): Row[] {
   const schedule = createSchedule(diffusionSchema.parse({ schedule: { kind: 'linear', steps: 1000 } }).schedule)
-  const parts = { schedule, prediction: predictions[prediction], weighting: () => 1, timeLabel: 'step' } as const
+  const parts = {
+    schedule,
+    prediction: resolvePrediction(prediction, schedule),
+    weighting: () => 1,
+    label: createLabeller('step', schedule),
+    times: createTimes({ kind: 'uniform' }, schedule),
+  }
   const objective = createObjective(parts)
   return [0, 40, 500, 999].map((time, n) => ({ ...objective.row(time), weight: [1, 0.25, 3, 0][n] ?? 1 }))
 }

@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import * as z from 'zod'
 import { clipSchema, createSchedule, diffusionSchema } from '../../lib/diffusion/diffusion-options.js'
+import { predictionSchema } from '../../lib/diffusion/predictions/list.js'
 import { selectLevels } from '../../lib/sampling/levels.js'
 import { sampleSteps } from '../../lib/sampling/sample.js'
 import { samplerSchema } from '../../lib/sampling/samplers.js'
-import { spacingNames } from '../../lib/sampling/spacings/list.js'
+import { spacingSchema } from '../../lib/sampling/spacings/list.js'
 
 /**
  * Both sides compute in float64 and are 4e-13 apart, most runs 1e-14; but where diffusers' DDPM ends at a time above 0
@@ -16,9 +17,9 @@ const tolerance = 1e-9
 const runSchema = z.strictObject({
   sampler: samplerSchema,
   schedule: z.enum(['linear', 'cosine']),
-  spacing: z.enum(spacingNames),
+  spacing: spacingSchema,
   steps: z.int(),
-  prediction: diffusionSchema.shape.prediction.unwrap(),
+  prediction: predictionSchema,
   clip: clipSchema,
   /** Every time of the run, or of a long one its ends and its sum. */
   times: z.union([z.array(z.int()), z.strictObject({ first: z.array(z.int()), last: z.array(z.int()), sum: z.int() })]),
@@ -54,7 +55,7 @@ function decodeDoubles(text: string): Float64Array {
 
 function titleOf({ sampler, schedule, spacing, steps, prediction, clip }: Run): string {
   const { kind, ...options } = sampler
-  return `${kind} ${Object.values(options).join(' ')}, ${schedule}, ${steps} steps ${spacing}, ${prediction}, clip ${clip.kind}`
+  return `${kind} ${Object.values(options).join(' ')}, ${schedule}, ${steps} steps ${spacing.kind}, ${prediction.kind}, clip ${clip.kind}`
 }
 
 describe.each(runs.map((run) => [titleOf(run), run] as const))("diffusers' run: %s", (_, run) => {

@@ -2,13 +2,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { predictions } from '../../lib/diffusion/predictions/list.js'
 import { linear } from '../../lib/diffusion/schedules/linear.js'
-import type { SamplerDefinition } from '../../lib/sampling/define-sampler.js'
+import type { RecordedSampler, SamplerDefinition } from '../../lib/sampling/define-sampler.js'
 import { selectLevels } from '../../lib/sampling/levels.js'
 import { record } from '../../lib/sampling/recorder.js'
 import { runReference } from '../../lib/sampling/reference-executor.js'
 import { samplers } from '../../lib/sampling/samplers.js'
+import { contextOf } from './record-context.js'
 
 const folder = mkdtempSync(resolve('test/unit/.added-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -19,7 +19,7 @@ test('the sampler in CONTRIBUTING is first-order: half the step, half the error'
   const code = block.replace(/from '\.\/(.*)\.js'/g, "from '../../../lib/sampling/$1.js'")
   const path = join(folder, 'euler.ts')
   writeFileSync(path, code)
-  const { euler } = (await import(path)) as { euler: SamplerDefinition }
+  const { euler } = (await import(path)) as { euler: RecordedSampler }
 
   const list = { ...samplers, euler } satisfies Record<string, SamplerDefinition>
   const schedule = linear.create({ kind: 'linear', steps: 1000, betaStart: 1e-4, betaEnd: 0.02, scaleToSteps: false })
@@ -30,14 +30,7 @@ test('the sampler in CONTRIBUTING is first-order: half the step, half the error'
     const program = record(
       list.euler,
       { kind: 'euler' },
-      {
-        levels,
-        prediction: predictions.clean,
-        label: ({ time }) => time,
-        clip: { kind: 'none' },
-        variance: 'fixed-small',
-        guidance: null,
-      },
+      contextOf(schedule, {}, { levels }),
     )
     const { output } = await runReference(program, {
       network: (x, time) => {

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { clippedLogVariance, posterior } from '../../lib/diffusion/posterior.js'
-import type { Schedule } from '../../lib/diffusion/schedule.js'
+import { type DiscreteSchedule, requireDiscrete } from '../../lib/diffusion/schedule.js'
 import { cosine } from '../../lib/diffusion/schedules/cosine.js'
 import { linear } from '../../lib/diffusion/schedules/linear.js'
 import { relativeError } from './closeness.js'
 
-const schedules: Schedule[] = [
-  linear.create(linear.options.parse({ kind: 'linear' })),
-  cosine.create(cosine.options.parse({ kind: 'cosine' })),
+const schedules: DiscreteSchedule[] = [
+  requireDiscrete(linear.create(linear.options.parse({ kind: 'linear' })), 'The test'),
+  requireDiscrete(cosine.create(cosine.options.parse({ kind: 'cosine' })), 'The test'),
 ]
 
 describe.each(schedules)('posterior of $name', (schedule) => {

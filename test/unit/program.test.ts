@@ -128,7 +128,7 @@ test('a program for people', () => {
 test('the encoded form: header, then opcode, operand count and operands', () => {
   expect([...encodeProgram(program)]).toEqual([
     ...[1, 3, 1, 2, 0, 2, 7],
-    ...[1, 6, 1, 0, 0, 1, 1, 999],
+    ...[1, 7, 1, 0, 0, 1, 1, 999, -1],
     ...[2, 5, 1, 2.5, 0, -1.25, 1],
     ...[4, 4, 1, 1, -1, 1],
     ...[5, 5, 0, 1, 0.995, 1, 10],

@@ -78,6 +78,9 @@ function draft(networks: number): fc.Arbitrary<Draft> {
       'clip',
       'threshold',
       'blend',
+      'multiply',
+      'exponential',
+      'ratio',
       'emit',
     ),
     picks: fc.array(fc.nat(), { minLength: 4, maxLength: 4 }),
@@ -93,6 +96,8 @@ function assemble(drafts: readonly Draft[], output: number): Program {
   let values = 2
   let steps = 0
   const instructions = drafts.map(({ op, picks, coefficients, step, network, given }): Instruction => {
+    // What an exponential reads must not grow: one of the inputs.
+    const bounded = (picks[3] ?? 0) % 2
     const [x = 0, a = 0, b = 0] = picks.map((pick) => pick % values)
     if (op === 'emit') {
       steps += 1
@@ -121,8 +126,20 @@ function assemble(drafts: readonly Draft[], output: number): Program {
       clip: () => ({ op: 'clip', out, x, low: -low, high: 1 }) as const,
       threshold: () => ({ op: 'threshold', out, x, quantile: 0.25 + (b % 4) / 4, low, high: low + 1 }) as const,
       blend: () => ({ op: 'blend', out, mask: inputs.mask, a, b }) as const,
-    } satisfies Record<Exclude<Instruction['op'], 'emit'>, () => Instruction>
-    const instruction = made[op]()
+      multiply: () => ({ op: 'multiply', out, a: inputs.mask, b: a }) as const,
+      exponential: () => ({ op: 'exponential', out, x: bounded, scale: ((b % 8) - 4) / 8, shift: -0.5 }) as const,
+      ratio: () =>
+        ({
+          op: 'ratio',
+          out,
+          a,
+          b: inputs.x,
+          measure: b % 2 ? 'norm' : 'deviation',
+          factor: 1 / 32,
+          power: 1,
+        }) as const,
+    } satisfies Record<Exclude<Instruction['op'], 'emit' | 'guide'>, () => Instruction>
+    const instruction = made[op as keyof typeof made]()
     values += 1
     return instruction
   })

@@ -25,7 +25,9 @@ describe('every recipe', () => {
     '%s draws previews in no more steps than its schedule has, and saves more often than it ends',
     (name) => {
       const settings = resolveRecipe(name)
-      expect(settings.previews.steps).toBeLessThanOrEqual(createProcess(settings.diffusion).schedule.steps)
+      expect(settings.previews.steps).toBeLessThanOrEqual(
+        createProcess(settings.diffusion).schedule.steps ?? Number.POSITIVE_INFINITY,
+      )
       const context = { batch: settings.training.batch, dataSetLength: 3_000 }
       const { totalSteps } = createBudget(settings.budget, context)
       expect(() => createLearningRate(settings.training.learningRate, totalSteps)).not.toThrow()
@@ -59,10 +61,10 @@ test('ddpm-cifar10 is what Ho et al. 2020 ran (arXiv 2006.11239; run_cifar.py, u
   })
   expect(diffusion).toMatchObject({
     schedule: { kind: 'linear', steps: 1000, betaStart: 1e-4, betaEnd: 0.02, scaleToSteps: false },
-    prediction: 'noise',
+    prediction: { kind: 'noise' },
     variance: 'fixed-large',
     weighting: { kind: 'uniform' },
-    times: 'uniform',
+    times: { kind: 'uniform' },
     timeLabel: 'step',
     loss: 'l2',
     clip: { kind: 'range', low: -1, high: 1 },
@@ -124,7 +126,7 @@ describe('reading recipes', () => {
   })
 
   test.each([
-    ['sprits', 'DPM_FILE_MISSING', /Did you mean "sprites"/],
+    ['sprits', 'DPM_INVALID_OPTION', /Did you mean "sprites"/],
     ['nowhere.json', 'DPM_FILE_MISSING', /nowhere\.json/],
     [write('circle.json', { extends: 'circle.json' }), 'DPM_FILE_INVALID', /extends itself/],
     [write('broken.json', '{"seed": '), 'DPM_FILE_INVALID', /broken\.json cannot be read/],

@@ -2,23 +2,16 @@ import { describe, expect, test } from 'vitest'
 import * as z from 'zod'
 import { createProcess, parseDiffusion } from '../../lib/diffusion/diffusion-options.js'
 import { defineSampler, type SamplerVerbs, type Value } from '../../lib/sampling/define-sampler.js'
-import { selectLevels } from '../../lib/sampling/levels.js'
 import type { Program } from '../../lib/sampling/program.js'
 import { type RecordContext, record } from '../../lib/sampling/recorder.js'
 import { parseSampler, recordSampler } from '../../lib/sampling/samplers.js'
 import { relativeError } from './closeness.js'
+import { contextOf, guidedBy } from './record-context.js'
 
 const { schedule, prediction, label } = createProcess(
   parseDiffusion({ schedule: { kind: 'linear', steps: 100 }, timeLabel: 'fraction' }),
 )
-const context: RecordContext = {
-  levels: selectLevels(schedule, { steps: 5 }),
-  prediction,
-  label,
-  clip: { kind: 'none' },
-  variance: 'fixed-large',
-  guidance: null,
-}
+const context = contextOf(schedule, { steps: 5 }, { prediction, label, variance: 'fixed-large' })
 type Formula = (x: Value, verbs: SamplerVerbs<{ kind: 'custom' }>) => Value
 const schema = z.strictObject({ kind: z.literal('custom') })
 const recordFormula = (formula: Formula, change: Partial<RecordContext> = {}): Program =>
@@ -29,7 +22,7 @@ describe('recorded samplers', () => {
   test('DDIM needs two registers, DDPM three, guidance one more', () => {
     expect(recordSampler(parseSampler('ddim'), context).registers).toBe(2)
     expect(recordSampler(parseSampler('ddpm'), context).registers).toBe(3)
-    expect(recordSampler(parseSampler('ddim'), { ...context, guidance: { scale: 2 } }).registers).toBe(3)
+    expect(recordSampler(parseSampler('ddim'), { ...context, ...guidedBy(2) }).registers).toBe(3)
   })
   test('DDPM adds noise in all steps but the last, keyed by the count of the step', () => {
     const program = recordSampler(parseSampler('ddpm'), context)
@@ -56,19 +49,19 @@ describe('recorded samplers', () => {
 })
 
 describe('guidance', () => {
-  const evaluations = (guidance: RecordContext['guidance']): string[] =>
+  const evaluations = (scale: number | null): string[] =>
     recordFormula((x, { denoise, levels }) => denoise(x, levels[0] ?? schedule.level(0)), {
-      guidance,
+      ...guidedBy(scale),
     }).instructions.flatMap((i) => (i.op === 'evaluate' ? [i.condition] : []))
   test('asks the network once where one answer is enough', () => {
     expect(evaluations(null)).toEqual(['null'])
-    expect(evaluations({ scale: 1 })).toEqual(['given'])
-    expect(evaluations({ scale: 0 })).toEqual(['null'])
-    expect(evaluations({ scale: 4 })).toEqual(['given', 'null'])
+    expect(evaluations(1)).toEqual(['given'])
+    expect(evaluations(0)).toEqual(['null'])
+    expect(evaluations(4)).toEqual(['given', 'null'])
   })
   test('and prediction become one sum: cSkip x + cOut (scale F_given + (1 - scale) F_null)', () => {
     const level = schedule.level(50)
-    const program = recordFormula((x, { denoise }) => denoise(x, level), { guidance: { scale: 4 } })
+    const program = recordFormula((x, { denoise }) => denoise(x, level), guidedBy(4))
     const sum = program.instructions.find((i) => i.op === 'combine')
     const coefficients = sum?.op === 'combine' ? sum.terms.map(([coefficient]) => coefficient) : []
     expect(relativeError(coefficients[0] ?? 0, 1 / level.alpha)).toBeLessThan(1e-15)
@@ -128,6 +121,76 @@ describe('combine', () => {
     const program = recordFormula((x, { combine }) => combine([[0, x]]))
     expect(program.instructions).toEqual([{ op: 'combine', out: 0, terms: [[0, 0]] }])
   })
+})
+
+describe('a rescaled guidance', () => {
+  test('mixes the guided output with itself at the deviation of the conditional one', () => {
+    const program = recordFormula((x, { denoise }) => denoise(x, schedule.level(50)), {
+      ...guidedBy({ kind: 'classifier-free', scale: 4, rescale: 0.7 }),
+    })
+    expect(operations(program)).toEqual(['evaluate', 'evaluate', 'combine', 'ratio', 'multiply', 'combine'])
+    expect(program.instructions[3]).toMatchObject({ measure: 'deviation', factor: 0.7, power: 1 })
+  })
+})
+
+describe('a learned variance', () => {
+  test('is a second output of the evaluation, and a deviation of each element', () => {
+    const program = recordSampler(parseSampler('ddpm'), { ...context, variance: 'learned-range', learnsVariance: true })
+    const evaluations = program.instructions.filter((i) => i.op === 'evaluate')
+    expect(evaluations.map((i) => i.op === 'evaluate' && i.variance !== undefined)).toEqual([
+      true,
+      true,
+      true,
+      true,
+      false,
+    ])
+    expect(operations(program).filter((op) => op === 'exponential')).toHaveLength(4)
+  })
+  test('of a network that has none is refused', () => {
+    expect(() => recordSampler(parseSampler({ kind: 'ddpm', variance: 'learned' }), context)).toThrow(
+      'takes a learned variance but the network has none',
+    )
+  })
+})
+
+describe('where x begins', () => {
+  const last = (change: Partial<RecordContext>): Program => recordFormula((x) => x, change)
+  test('as an image that is mixed with noise at the first level', () => {
+    const level = context.levels[0] ?? schedule.clean
+    const program = last({ start: 'image' })
+    expect(Object.keys(program.inputs)).toEqual(['x', 'image'])
+    expect(program.instructions).toMatchObject([
+      {
+        op: 'combine',
+        terms: [
+          [level.alpha, 1],
+          [level.sigma, 0],
+        ],
+      },
+    ])
+  })
+  test('as noise of the deviation that the schedule starts with', () => {
+    const exploding = { ...schedule, prior: () => 50 }
+    expect(last({ start: 'noise' }).instructions).toEqual([])
+    expect(last({ start: 'noise', schedule: exploding }).instructions).toMatchObject([{ terms: [[50, 0]] }])
+  })
+})
+
+test('a guide moves the clean image by scale · sigma² / alpha · gradient', () => {
+  const level = schedule.level(50)
+  const program = recordFormula((x, { denoise }) => denoise(x, level), { guides: [{ scale: 3 }] })
+  expect(operations(program)).toEqual(['evaluate', 'guide', 'combine'])
+  const sum = program.instructions.at(-1)
+  const coefficients = sum?.op === 'combine' ? sum.terms.map(([coefficient]) => coefficient) : []
+  expect(relativeError(coefficients[2] ?? 0, (3 * level.sigma ** 2) / level.alpha)).toBeLessThan(1e-15)
+})
+
+test('what is known of an image is put back after every step, noisy as the step ends', () => {
+  const program = recordSampler(parseSampler('ddim'), { ...context, inpaint: true })
+  expect(Object.keys(program.inputs)).toEqual(['x', 'known', 'mask'])
+  expect(operations(program).filter((op) => op === 'blend')).toHaveLength(5)
+  // The last level is clean: what is known stays as it is.
+  expect(program.instructions.flatMap((i) => (i.op === 'noise' ? [i.step] : []))).toEqual([1, 2, 3, 4])
 })
 
 test('inputs by name and blends are recorded: inpainting in three lines', () => {

@@ -98,12 +98,12 @@ describe('sample with a denoiser in JavaScript', () => {
   })
 
   test.each([
-    [{ sampler: 'dpdm' as never }, 'Expected one of ddpm, ddim for `kind` but received "dpdm". Did you mean "ddpm"?'],
-    [{ prediction: 'eps' as never }, 'Expected one of noise, clean, velocity for `prediction`'],
+    [{ sampler: 'dpdm' as never }, 'for `sampler` but received "dpdm". Did you mean "ddpm"?'],
+    [{ prediction: 'eps' as never }, 'for `prediction` but received "eps".'],
     [{ shape: [0, 3] }, 'Expected whole numbers above 0, the count of samples first, for `shape`'],
     [{ initial: [1] }, 'Expected 2 × 4 = 8 numbers for `x` but received 1.'],
     [{ samples: [1] }, 'Expected 2 sample indices for `samples`'],
-    [{ schedule: { kind: 'sigmoid' } as never }, 'Expected one of linear, cosine for `schedule.kind`'],
+    [{ schedule: { kind: 'sigmoidal' } as never }, 'for `schedule.kind` but received "sigmoidal"'],
   ])('%j is refused', async (change, message) => {
     await expect(sample({ ...base, ...change })).rejects.toThrow(message)
   })

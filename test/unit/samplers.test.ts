@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createSchedule, parseDiffusion } from '../../lib/diffusion/diffusion-options.js'
 import type { VarianceKind } from '../../lib/diffusion/posterior.js'
-import { predictions } from '../../lib/diffusion/predictions/list.js'
+import { type PredictionName, resolvePrediction } from '../../lib/diffusion/predictions/list.js'
 import type { Schedule } from '../../lib/diffusion/schedule.js'
 import { pairs, type StepSelection, selectLevels } from '../../lib/sampling/levels.js'
 import type { Program } from '../../lib/sampling/program.js'
@@ -9,6 +9,7 @@ import { runReference } from '../../lib/sampling/reference-executor.js'
 import { parseSampler, recordSampler, type SamplerOptions } from '../../lib/sampling/samplers.js'
 import { maximumError, relativeError } from './closeness.js'
 import { exactClean, type Gaussian, type Moments, propagateMoments, variancesAt } from './gaussian.js'
+import { contextOf } from './record-context.js'
 
 const scheduleOf = (kind: 'linear' | 'cosine', steps: number): Schedule =>
   createSchedule(
@@ -21,14 +22,7 @@ function programOf(
   selection: StepSelection = {},
   variance: VarianceKind = 'fixed-small',
 ): Program {
-  return recordSampler(parseSampler(sampler), {
-    levels: selectLevels(schedule, selection),
-    prediction: predictions.clean,
-    label: ({ time }) => time,
-    clip: { kind: 'none' },
-    variance,
-    guidance: null,
-  })
+  return recordSampler(parseSampler(sampler), contextOf(schedule, selection, { variance }))
 }
 
 const exactNetwork =
@@ -37,7 +31,7 @@ const exactNetwork =
     exactClean(data, schedule.level(time), x)
 
 function startOf(schedule: Schedule, data: Gaussian): Moments {
-  const level = schedule.level(schedule.steps - 1)
+  const level = schedule.level(schedule.noisiest)
   return { mean: level.alpha * data.mean, variance: variancesAt(data, level) }
 }
 
@@ -167,14 +161,8 @@ describe('DDIM, one step written out', () => {
     const clean = (value: number): number => 0.6 * value
     const direction = (x - from.alpha * clean(x)) / from.sigma
     const next = to.alpha * clean(x) + Math.sqrt(1 - b - sigma ** 2) * direction + sigma * noise
-    const program = recordSampler(parseSampler({ kind: 'ddim', eta: 0.5 }), {
-      levels: [from, to, schedule.level(-1)],
-      prediction: predictions.clean,
-      label: ({ time }) => time,
-      clip: { kind: 'none' },
-      variance: 'fixed-small',
-      guidance: null,
-    })
+    const levels = [from, to, schedule.level(-1)]
+    const program = recordSampler(parseSampler({ kind: 'ddim', eta: 0.5 }), contextOf(schedule, {}, { levels }))
     const { output } = await runReference(program, {
       network: (values) => values.map(clean),
       inputs: { x: [x] },
@@ -191,15 +179,11 @@ test('the prediction does not matter to what is sampled', async () => {
   const schedule = scheduleOf('cosine', 100)
   const clean = (x: number): number => Math.tanh(2 * x)
   const outputs: Record<string, number> = {}
-  for (const [name, prediction] of Object.entries(predictions)) {
-    const program = recordSampler(parseSampler('ddim'), {
-      levels: selectLevels(schedule, { steps: 20 }),
-      prediction,
-      label: ({ time }) => time,
-      clip: { kind: 'range', low: -1, high: 1 },
-      variance: 'fixed-small',
-      guidance: null,
-    })
+  const names: PredictionName[] = ['noise', 'clean', 'velocity']
+  for (const name of names) {
+    const prediction = resolvePrediction(name, schedule)
+    const clip = { kind: 'range', low: -1, high: 1 } as const
+    const program = recordSampler(parseSampler('ddim'), contextOf(schedule, { steps: 20 }, { prediction, clip }))
     const { output } = await runReference(program, {
       network: (values, time) => {
         const level = schedule.level(time)

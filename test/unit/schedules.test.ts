@@ -93,9 +93,9 @@ describe('every schedule', () => {
     },
   )
 
-  test.each([200, -2, 0.5, Number.NaN])('has no level at time %s of 200', (time) => {
+  test.each([200, -2, -0.5, Number.NaN])('has no level at time %s of 200', (time) => {
     expect(() => linearOf({ steps: 200 }).level(time)).toThrow(
-      'Expected a whole number from -1 (clean) to 199 for `time`',
+      'Expected a time from 0 to 199, or -1 (clean) for `time`',
     )
   })
 })

@@ -3,22 +3,38 @@
  * scale 1 is the conditional network alone, 0 the unconditional one, and above 1 moves away from the unconditional. (The
  * paper's w is scale - 1.)
  */
-import { expected } from '../../errors.js'
+import * as z from 'zod'
 import { uniform } from '../../random/philox.js'
+import { ratioOf } from '../schedule.js'
+import { defineGuidance, extrapolate } from './guidance.js'
+import { intervalFields, requireInterval, within } from './interval.js'
 
-/** Whose output counts, and how much. Native code knows both by these names. */
-export type GuidanceCondition = 'given' | 'null'
-
-/** The evaluations that guidance needs, with their coefficients; those that would count nothing are left out. */
-export function classifierFree(scale: number): readonly (readonly [number, GuidanceCondition])[] {
-  if (!Number.isFinite(scale)) throw expected('a finite number', 'guidance', scale)
-  if (scale === 1) return [[1, 'given']]
-  if (scale === 0) return [[1, 'null']]
-  return [
-    [scale, 'given'],
-    [1 - scale, 'null'],
-  ]
-}
+export const classifierFree = defineGuidance({
+  name: 'classifier-free',
+  options: z.strictObject({
+    kind: z.literal('classifier-free'),
+    scale: z.number().default(1).describe('1: the conditional network alone; above 1 away from the unconditional'),
+    ...intervalFields,
+    rescale: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe('share that is scaled to the standard deviation of the conditional output (Lin et al. 2023: 0.7)'),
+  }),
+  networks: 0,
+  needsNull: ({ scale }) => scale !== 1,
+  create(settings) {
+    requireInterval(settings)
+    return (level, condition) => {
+      const scale = within(settings, ratioOf(level)) ? settings.scale : 1
+      const plain = { network: 0, condition } as const
+      if (condition === 'null') return { terms: [[1, plain]], rescale: 0 }
+      const terms = extrapolate(scale, plain, { network: 0, condition: 'null' })
+      return { terms, rescale: terms.length > 1 ? settings.rescale : 0 }
+    }
+  },
+})
 
 /**
  * Whether an example is trained without its class in this epoch, so that the network also learns the unconditional

@@ -1,5 +1,17 @@
-/** Every way to choose training times, by name. */
-import type { TimeSampler } from './time-sampler.js'
+/** Every way to choose training times, by kind. A new one is a file beside this one and a line here. */
+import * as z from 'zod'
+import { nameOrOptions, schemasOf } from '../../options/kind-schema.js'
+import type { Schedule } from '../schedule.js'
+import type { TimeSampler, TimeSamplerDefinition } from './time-sampler.js'
 import { uniformTimes } from './uniform.js'
 
-export const timeSamplers = { uniform: uniformTimes } satisfies Record<string, TimeSampler>
+export const timeSamplers = { uniform: uniformTimes } satisfies Record<string, TimeSamplerDefinition>
+
+export const timesSchema = nameOrOptions(z.discriminatedUnion('kind', schemasOf(timeSamplers)))
+export type TimesSettings = z.output<typeof timesSchema>
+
+/** @throws DpmError DPM_INVALID_OPTION when the schedule and the way of choosing times do not fit together. */
+export function createTimes(settings: TimesSettings, schedule: Schedule): TimeSampler {
+  const definition: TimeSamplerDefinition = timeSamplers[settings.kind]
+  return definition.create(settings, schedule)
+}

@@ -1,9 +1,13 @@
-/** Every time 0 … T-1 alike (Ho et al. 2020, algorithm 1), keyed by (seed, epoch, example). */
+/** Every time alike (Ho et al. 2020, algorithm 1), keyed by (seed, epoch, example). */
+import * as z from 'zod'
 import { uniform } from '../../random/philox.js'
-import type { TimeSampler } from './time-sampler.js'
+import { defineTimeSampler, timeOfShare } from './time-sampler.js'
 
-export const uniformTimes: TimeSampler = {
+export const uniformTimes = defineTimeSampler({
   name: 'uniform',
-  // uniform() is at most 1 - 2^-53, so the product rounds to less than `steps`.
-  timeOf: (seed, epoch, example, steps) => Math.floor(uniform(seed, 'time', epoch, example) * steps),
-}
+  options: z.strictObject({ kind: z.literal('uniform') }),
+  create: (_, schedule) => ({
+    name: 'uniform',
+    timeOf: ({ seed, epoch, example }) => timeOfShare(schedule, uniform(seed, 'time', epoch, example)),
+  }),
+})

@@ -1,8 +1,11 @@
-/** Every spacing of sampling steps, by name. */
+/** Every spacing of sampling steps, by kind. A new one is a file beside this one and a line here. */
+import * as z from 'zod'
+import { nameOrOptions, schemasOf } from '../../options/kind-schema.js'
+import { parseOptions } from '../../options/options.js'
 import { leadingSpacing } from './leading.js'
 import { linspaceSpacing } from './linspace.js'
 import { quadraticSpacing } from './quadratic.js'
-import type { Spacing } from './spacing.js'
+import type { SpacingDefinition } from './spacing.js'
 import { trailingSpacing } from './trailing.js'
 import { uniformSpacing } from './uniform.js'
 
@@ -12,6 +15,17 @@ export const spacings = {
   trailing: trailingSpacing,
   linspace: linspaceSpacing,
   quadratic: quadraticSpacing,
-} satisfies Record<string, Spacing>
-export type SpacingName = keyof typeof spacings
-export const spacingNames = Object.keys(spacings) as [SpacingName, ...SpacingName[]]
+} satisfies Record<string, SpacingDefinition>
+
+export const spacingSchema = nameOrOptions(z.discriminatedUnion('kind', schemasOf(spacings)))
+export type SpacingOptions = z.input<typeof spacingSchema>
+export type SpacingSettings = z.output<typeof spacingSchema>
+
+/** @throws DpmError DPM_INVALID_OPTION naming value, place and choices. */
+export function parseSpacing(options: SpacingOptions, place = 'spacing'): SpacingSettings {
+  return parseOptions(spacingSchema, options, place)
+}
+
+export function spacingDefinition({ kind }: SpacingSettings): SpacingDefinition {
+  return spacings[kind]
+}

@@ -1,11 +1,44 @@
-/** Which of a schedule's T times a run of fewer steps visits. Each spacing is one file beside this one. */
+/** Which levels of a schedule a run of so many steps visits. Each spacing is one file beside this one. */
+import type * as z from 'zod'
+import { type DiscreteSchedule, type Level, requireDiscrete, type Schedule } from '../../diffusion/schedule.js'
+import type { KindSchema } from '../../options/kind-schema.js'
 
 /**
- * @param total T, the number of the schedule's times
- * @param count how many to visit: 2 … T (a single step always starts at T - 1)
- * @returns `count` different times 0 … T-1, the largest (noisiest) first
+ * @param count how many levels to visit: at least 1, and at most T of a discrete schedule's own times
+ * @returns `count` levels, the noisiest first; the clean one, which ends every run, is not among them
+ * @throws DpmError DPM_INVALID_OPTION when the schedule is none that the spacing knows how to divide.
  */
-export type Spacing = (total: number, count: number) => number[]
+export type Spacing = (schedule: Schedule, count: number) => readonly Level[]
+
+export interface SpacingDefinition<Schema extends KindSchema = KindSchema> {
+  readonly name: string
+  readonly schema: Schema
+  /** Whether only whole times of a discrete schedule are visited: then there are no more steps than times. */
+  readonly wholeTimes: boolean
+  create(settings: z.output<Schema>): Spacing
+}
+
+export function defineSpacing<Schema extends KindSchema>(definition: {
+  readonly name: string
+  readonly options: Schema
+  readonly wholeTimes: boolean
+  readonly create: (settings: z.output<Schema>) => Spacing
+}): SpacingDefinition<Schema> {
+  const { options, ...rest } = definition
+  return { ...rest, schema: options }
+}
+
+/**
+ * A spacing of whole times.
+ * @param times which `count` of the times 0 … total-1 to visit, the largest first
+ */
+export function wholeTimes(name: string, times: (total: number, count: number) => readonly number[]): Spacing {
+  return (schedule, count) => {
+    const discrete: DiscreteSchedule = requireDiscrete(schedule, `The spacing "${name}"`)
+    const chosen = count === 1 ? [discrete.noisiest] : times(discrete.steps, count)
+    return chosen.map((time) => discrete.level(time))
+  }
+}
 
 /** Rounds halves to even, as NumPy does: spacings of published code depend on it. */
 export function roundHalfToEven(value: number): number {

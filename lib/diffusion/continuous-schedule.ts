@@ -1,0 +1,42 @@
+/** Schedules of continuous time: alpha and sigma as functions of a real time. */
+import { expected } from '../errors.js'
+import type { Family } from './discrete-schedule.js'
+import type { Level, Schedule } from './schedule.js'
+
+export interface ContinuousScheduleParts {
+  readonly name: string
+  readonly cleanest: number
+  readonly noisiest: number
+  /** The time that has no noise at all; 0 when absent. */
+  readonly cleanTime?: number
+  /** alpha and sigma at a time from `cleanest` to `noisiest`. */
+  readonly at: (time: number) => { readonly alpha: number; readonly sigma: number }
+  /** The time at which sigma / alpha is `ratio`: the inverse of `at`. */
+  readonly timeAtRatio: (ratio: number) => number
+  readonly family: Family
+}
+
+export function continuousSchedule(parts: ContinuousScheduleParts): Schedule {
+  const { name, cleanest, noisiest, cleanTime = 0, at, timeAtRatio, family } = parts
+  const clean: Level = Object.freeze({ alpha: 1, sigma: 0, time: cleanTime })
+  return {
+    name,
+    steps: undefined,
+    cleanest,
+    noisiest,
+    clean,
+    level(time) {
+      if (time === cleanTime) return clean
+      if (!(time >= cleanest && time <= noisiest)) {
+        throw expected(`a time from ${cleanest} to ${noisiest}, or ${cleanTime} (clean)`, 'time', time)
+      }
+      return Object.freeze({ ...at(time), time })
+    },
+    atRatio(ratio) {
+      if (!(ratio > 0 && Number.isFinite(ratio))) throw expected('a finite number above 0', 'sigma / alpha', ratio)
+      const time = Math.min(Math.max(timeAtRatio(ratio), cleanest), noisiest)
+      return Object.freeze({ ...family.fromRatio(ratio), time })
+    },
+    prior: family.prior,
+  }
+}
