@@ -1,14 +1,17 @@
 /** What a user sees when a command fails, and the exit code: 1 failed, 2 wrong usage, 130 or 143 interrupted. */
-import { DpmError } from '../errors.js'
+import { DpmError, type DpmErrorCode } from '../errors.js'
 import type { CommonFlags } from './flags.js'
 import { Interruption } from './interrupt.js'
 
 export const usageExitCode = 2
 
+/** What another command line would mend. A file or device that is not there is no wrong usage. */
+const usageCodes: readonly DpmErrorCode[] = ['DPM_INVALID_OPTION', 'DPM_INVALID_ARGUMENT']
+
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof DpmError)) return 1
   if (error.cause instanceof Interruption) return error.cause.exitCode
-  return error.code === 'DPM_INVALID_OPTION' ? usageExitCode : 1
+  return usageCodes.includes(error.code) ? usageExitCode : 1
 }
 
 /** Prints an error: its message and code; of a fault that has no code, or when asked for, also where it happened. */

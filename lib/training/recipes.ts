@@ -19,7 +19,8 @@ export function recipeNames(folder: string = recipeFolder()): string[] {
 /**
  * A recipe as it is written, what it extends included.
  * @param recipe a name of {@link recipeNames}, or the path of a JSON file.
- * @throws DpmError DPM_FILE_MISSING naming the recipes there are, DPM_FILE_INVALID for a file that is no JSON object.
+ * @throws DpmError DPM_INVALID_OPTION naming the recipes there are, DPM_FILE_MISSING for a file that is not there,
+ *   DPM_FILE_INVALID for one that is no JSON object.
  */
 export function readRecipe(recipe: string): RunOptions {
   return readFile(recipe, dirname(recipe), []) as unknown as RunOptions
@@ -72,7 +73,7 @@ function missing(recipe: string, isPath: boolean, cause: unknown): DpmError {
   const names = recipeNames()
   const near = nearest(recipe, names)
   return new DpmError(
-    'DPM_FILE_MISSING',
+    'DPM_INVALID_OPTION',
     `Expected one of ${names.join(', ')} for \`recipe\`, or a .json file, but received ${JSON.stringify(recipe)}.${near ? ` Did you mean "${near}"?` : ''}`,
     { cause },
   )

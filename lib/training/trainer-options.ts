@@ -32,7 +32,7 @@ export type TrainerOptions = TrainerPlace &
     | ({ readonly resume: true; readonly out: string } & Partially<RunOptions>)
   )
 
-/** Complete settings of a new run. @throws DpmError DPM_INVALID_OPTION, DPM_FILE_MISSING for an unknown recipe. */
+/** Complete settings of a new run. @throws DpmError DPM_INVALID_OPTION, also for an unknown recipe. */
 export function newSettings(options: Record<string, unknown>): RunSettings {
   const { recipe, ...changes } = options
   if (recipe === undefined) return runOptions.parse(changes, 'Trainer.create')

@@ -140,7 +140,7 @@ test('one folder is trained by one process', async () => {
   expect(resumed.stderr).toMatch(/DPM_RUN_LOCKED/)
   expect(resumed.stderr).toContain(String(running.child.pid))
   const fresh = await command(['train', 'tiny.json', '--out', 'shared'], folder.path)
-  expect(fresh).toMatchObject({ code: 1 })
+  expect(fresh).toMatchObject({ code: 2 })
   expect(fresh.stderr).toMatch(/already holds a run.*--resume/)
   running.child.kill('SIGKILL')
   await running.end

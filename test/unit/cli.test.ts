@@ -123,6 +123,7 @@ describe('exit codes', () => {
     [new Error('a fault'), 1],
     [new DpmError('DPM_DATA_MISSING', 'not there'), 1],
     [new DpmError('DPM_INVALID_OPTION', 'a typo'), 2],
+    [new DpmError('DPM_INVALID_ARGUMENT', 'too many steps'), 2],
     [new DpmError('DPM_ABORTED', 'stopped', { cause: new Interruption('SIGINT') }), 130],
     [new DpmError('DPM_ABORTED', 'stopped', { cause: new Interruption('SIGTERM') }), 143],
     [new DpmError('DPM_WRITE_FAILED', 'full', { cause: new Error('ENOSPC') }), 1],
