@@ -1,17 +1,27 @@
 #!/usr/bin/env node
-// What `npm run quickstart` does once the checkout is ready: trains the sprites recipe, then draws with guidance.
+// What `npm run quickstart` does once the checkout is ready: sees how fast the machine is, trains the sprites recipe for
+// as long as five minutes allow, then draws with guidance. What is given after `--` goes to `train`, and comes last.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { chooseEpochs } from './quickstart-epochs.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const cli = join(root, 'dist', 'cli', 'main.js')
 
-function run(...words) {
-  console.log(`\n$ npx dpm-torch ${words.join(' ')}`)
-  const { status, signal } = spawnSync(process.execPath, [cli, ...words], { cwd: root, stdio: 'inherit' })
-  if (status !== 0) process.exit(status ?? (signal === 'SIGINT' ? 130 : 1))
+const given = process.argv.slice(2)
+
+function run(words, stdout = 'inherit') {
+  const stdio = ['inherit', stdout, 'inherit']
+  const child = spawnSync(process.execPath, [cli, ...words], { cwd: root, stdio, encoding: 'utf8' })
+  if (child.status !== 0) process.exit(child.status ?? (child.signal === 'SIGINT' ? 130 : 1))
+  return child.stdout
+}
+
+function show(...words) {
+  console.log(`\n$ npx dpm-torch ${words.map((word) => (/^[\w./=,-]+$/.test(word) ? word : `'${word}'`)).join(' ')}`)
+  run(words)
 }
 
 /** A folder of its own for every quickstart: sprites, sprites-2, sprites-3 … */
@@ -22,12 +32,26 @@ function freshFolder() {
   }
 }
 
-// The recipe's 32 epochs take longer than a first look should: 18, and five minutes at most however slow the machine.
-const shorter = ['--set', 'budget.epochs=18', '--set', 'budget.minutes=5']
+/** The recipe's own epochs may take longer than a first look should: as many as this machine gets through. */
+function budget() {
+  const minutes = ['--set', 'budget.minutes=5']
+  if (given.some((word) => word.includes('budget.epochs='))) return minutes
+  console.log('Measuring how fast this machine trains.')
+  const plan = JSON.parse(run(['train', 'sprites', ...given, '--plan', '--json'], 'pipe'))
+  const { epochs, reason } = chooseEpochs(plan)
+  console.log(reason)
+  return ['--set', `budget.epochs=${epochs}`, ...minutes]
+}
 
-const out = freshFolder()
+/** The folder that was asked for. */
+function givenFolder() {
+  const at = given.findLastIndex((word) => word === '--out' || word.startsWith('--out='))
+  return given[at] === '--out' ? given[at + 1] : given[at]?.slice('--out='.length)
+}
+
+const out = givenFolder() ?? freshFolder()
 const pictures = { grid: join(out, 'samples', 'guided.png'), animation: join(out, 'samples', 'denoising.gif') }
-run('train', 'sprites', '--out', out, ...shorter, ...process.argv.slice(2))
+show('train', 'sprites', '--out', out, ...budget(), ...given)
 const classes = [
   'Flags',
   'Smileys & Emotion',
@@ -39,7 +63,7 @@ const classes = [
   'Symbols',
 ]
 const look = ['--count', '64', '--guidance', '2', '--steps', '50', '--seed', '1']
-run('sample', out, '--classes', classes.join(','), ...look, '--out', pictures.grid)
+show('sample', out, '--classes', classes.join(','), ...look, '--out', pictures.grid)
 
 console.log('\nLook at what came out of noise:')
-for (const picture of Object.values(pictures)) console.log(`  ${relative(process.cwd(), join(root, picture))}`)
+for (const picture of Object.values(pictures)) console.log(`  ${relative(process.cwd(), resolve(root, picture))}`)
