@@ -23,6 +23,8 @@ export interface ProgramRunOptions {
   readonly chunk: number
   /** Class of each sample, N, or null. */
   readonly classes: Int32Array | null
+  /** N×K×H×W float32 that the networks see beside x; none when absent. */
+  readonly image?: Tensor | undefined
   readonly precision: Precision
   /** Those that the program's guide instructions name by number; none when absent. */
   readonly guides?: readonly Guide[] | undefined
@@ -49,7 +51,7 @@ export class ProgramRun implements Disposable {
     networks: readonly NetworkHandle[],
     program: Program,
     inputs: Readonly<Record<string, Tensor>>,
-    { precision, guides = [], ...options }: ProgramRunOptions,
+    { precision, guides = [], image, ...options }: ProgramRunOptions,
   ): Promise<ProgramRun> {
     const handles = Object.keys(program.inputs).map((name) => {
       const input = inputs[name]
@@ -60,7 +62,13 @@ export class ProgramRun implements Disposable {
       if (instruction.op === 'guide' && !guides[instruction.guide]) throw missing(`guide ${instruction.guide}`, program)
     }
     const handle = await call(undefined, (binding) =>
-      binding.executionCreate(networks, encodeProgram(program), handles, options, precision),
+      binding.executionCreate(
+        networks,
+        encodeProgram(program),
+        handles,
+        { ...options, image: image?.handle ?? null },
+        precision,
+      ),
     )
     return new ProgramRun(program, handle, guides)
   }

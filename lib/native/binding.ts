@@ -50,6 +50,8 @@ export interface NativeBatch {
   readonly images: TensorHandle
   /** N class indices, or null when the network has no classes. The network's null class is its `classes` setting. */
   readonly classes: Int32Array | null
+  /** N×K×H×W float32, what the network sees beside x, as super-resolution does; null when it takes none. */
+  readonly condition: TensorHandle | null
   /** N × rowFields.length numbers, row after row. */
   readonly rows: Float64Array
   /** N data-set indices and the epoch of each: together they key the noise and the dropout. */
@@ -95,6 +97,8 @@ export interface NativeExecutionOptions {
   /** The network sees exactly this many examples per call; the last call of a batch is padded. */
   readonly chunk: number
   readonly classes: Int32Array | null
+  /** N×K×H×W float32, what the networks see beside x; null when they take none. */
+  readonly image: TensorHandle | null
 }
 
 export interface NativeProgress {
@@ -154,6 +158,7 @@ export interface Binding {
     x: TensorHandle,
     labels: Float64Array,
     classes: Int32Array | null,
+    image: TensorHandle | null,
     gradient: boolean,
     precision: string,
     cancellation: CancellationHandle | null,

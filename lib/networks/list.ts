@@ -13,7 +13,12 @@ export type NetworkOptions = z.input<typeof networkSchema>
 export type NetworkSettings = z.output<typeof networkSchema>
 
 /** What native code builds a network from. @throws DpmError DPM_INVALID_OPTION when settings and data do not fit. */
-export function nativeSettings(settings: NetworkSettings, image: ImageShape, classes: number): NativeSettings {
+export function nativeSettings(
+  settings: NetworkSettings,
+  image: ImageShape,
+  classes: number,
+  outputs: 1 | 2,
+): NativeSettings {
   const definition: NetworkDefinition<NetworkSettings> = networks[settings.kind]
-  return definition.native(settings, image, classes)
+  return definition.native(settings, image, classes, outputs)
 }

@@ -9,7 +9,8 @@ export interface NetworkDefinition<Settings = unknown> {
   /**
    * The complete settings that native code builds the network from.
    * @param image channels and size of the data. @param classes number of classes, 0 for none.
+   * @param outputs output channels per image channel: 2 with a learned variance; 1 when absent.
    * @throws DpmError DPM_INVALID_OPTION when settings and image do not fit together.
    */
-  native(settings: Settings, image: ImageShape, classes: number): NativeSettings
+  native(settings: Settings, image: ImageShape, classes: number, outputs?: 1 | 2): NativeSettings
 }

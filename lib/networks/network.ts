@@ -20,6 +20,8 @@ export interface NetworkPlace {
   readonly image?: ImageShape
   /** Number of classes of the data; 0 when absent. */
   readonly classes?: number
+  /** Output channels per image channel: 2 when the second half is a learned variance; 1 when absent. */
+  readonly outputs?: 1 | 2
   /** First weights are a function of it; 0 when absent. */
   readonly seed?: number
   /** `auto` when absent. */
@@ -34,6 +36,8 @@ export interface Parameter {
 export interface ForwardOptions {
   /** N class indices; the null class when absent. */
   readonly classes?: ArrayLike<number> | undefined
+  /** N×K×H×W float32 that the network sees beside x, where it has `conditionChannels` K. */
+  readonly image?: Tensor | undefined
   /** Whether `backward()` will be called; true when absent. */
   readonly gradient?: boolean
   readonly precision?: Precision
@@ -72,8 +76,14 @@ export class Network implements Disposable {
 
   /** The same from complete settings. */
   static async build(settings: NetworkSettings, place: NetworkPlace = {}): Promise<Network> {
-    const { image = { channels: 3, height: 32, width: 32 }, classes = 0, seed = 0, device = 'auto' } = place
-    const native: NativeSettings = nativeSettings(settings, image, classes)
+    const {
+      image = { channels: 3, height: 32, width: 32 },
+      classes = 0,
+      outputs = 1,
+      seed = 0,
+      device = 'auto',
+    } = place
+    const native: NativeSettings = nativeSettings(settings, image, classes, outputs)
     const resolved = await resolveDevice(device)
     const handle = await call(undefined, (binding) => binding.networkCreate(settings.kind, native, seed, resolved))
     return new Network(settings, image, handle)
@@ -97,10 +107,10 @@ export class Network implements Disposable {
   /**
    * The network's output for x at the given time labels.
    * @param x N×C×H×W. @param labels N numbers: the time as this network is told it.
-   * @throws DpmError DPM_INVALID_ARGUMENT naming the shape that does not fit.
+   * @throws DpmError DPM_INVALID_ARGUMENT naming the shape that does not fit, or a conditioning image that is missing.
    */
   async forward(x: Tensor, labels: ArrayLike<number>, options: ForwardOptions = {}): Promise<Pass> {
-    const { classes, gradient = true, precision = 'float32', signal } = options
+    const { classes, image, gradient = true, precision = 'float32', signal } = options
     if (!precisions.includes(precision)) throw expected(`one of ${precisions.join(', ')}`, 'precision', precision)
     const indices = classes ? Int32Array.from(classes) : null
     const handle = await call(signal, (binding, cancellation) =>
@@ -109,6 +119,7 @@ export class Network implements Disposable {
         x.handle,
         Float64Array.from(labels),
         indices,
+        image?.handle ?? null,
         gradient,
         precision,
         cancellation,
@@ -134,7 +145,7 @@ export interface Gradients extends Disposable {
 
 /** One forward pass, and what its backward pass needs. */
 export class Pass implements Disposable {
-  /** N×C×H×W. */
+  /** N×C×H×W, or N×2C×H×W where the second half is a learned variance. */
   readonly output: Tensor<'float32'>
   readonly #handle: PassHandle
   readonly #parameters: readonly Parameter[]

@@ -94,6 +94,12 @@ const unetSchema = z.strictObject({
       'last convolution of blocks, of attention and of the network: zero, scale 1e-10 (DDPM) or like the others',
     ),
   classConditional: z.boolean().default(false).describe('a learned embedding per class is added to the time embedding'),
+  conditionChannels: z
+    .int()
+    .min(0)
+    .max(64)
+    .default(0)
+    .describe('channels of an image that the network sees beside x, as super-resolution does; 0 for none'),
   nullClass: z.boolean().default(true).describe('one more class that means "no class", for classifier-free guidance'),
 })
 
@@ -107,7 +113,7 @@ export const unet: NetworkDefinition<UnetSettings> & { readonly schema: typeof u
   native: unetNative,
 }
 
-function unetNative(settings: UnetSettings, image: ImageShape, classes: number): NativeSettings {
+function unetNative(settings: UnetSettings, image: ImageShape, classes: number, outputs: 1 | 2 = 1): NativeSettings {
   const levels = settings.multipliers.length
   const divisor = 2 ** (levels - 1)
   for (const [name, size] of [
@@ -158,7 +164,7 @@ function unetNative(settings: UnetSettings, image: ImageShape, classes: number):
     ...settings,
     headChannels: settings.headChannels ?? 0,
     inputChannels: image.channels,
-    outputChannels: image.channels,
+    outputChannels: outputs * image.channels,
     height: image.height,
     width: image.width,
     classes: settings.classConditional ? classes : 0,

@@ -41,6 +41,7 @@ export async function runUpdate(
     const job = {
       images: images.handle,
       classes: classes?.slice(begin, end) ?? null,
+      condition: null,
       rows: rows.slice(begin * rowFields.length, end * rowFields.length),
       examples: batch.indices.slice(begin, end),
       epochs: batch.epochs.slice(begin, end),

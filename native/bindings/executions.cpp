@@ -39,8 +39,11 @@ Napi::Value execution_create(const Napi::CallbackInfo& info) {
   const auto tensors = list_of(info[2], "inputs");
   for (std::uint32_t i = 0; i < tensors.Length(); ++i) inputs.push_back(unwrap_tensor(tensors.Get(i)));
   const auto object = object_of(info[3], "options");
-  Execution::Options options{seed_of(object.Get("seed")), words_of(object.Get("samples"), "samples"),
-                             static_cast<std::int64_t>(whole_of(object.Get("chunk"), "chunk", 1, 1 << 20)), classes_of(object.Get("classes")),
+  Execution::Options options{seed_of(object.Get("seed")),
+                             words_of(object.Get("samples"), "samples"),
+                             static_cast<std::int64_t>(whole_of(object.Get("chunk"), "chunk", 1, 1 << 20)),
+                             classes_of(object.Get("classes")),
+                             image_of(object.Get("image")),
                              precision_of(text_of(info[4], "precision"))};
   return run_job(
       info.Env(), nullptr,

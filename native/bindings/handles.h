@@ -88,6 +88,8 @@ std::shared_ptr<T> unwrap(const Napi::Value& value) {
 }
 
 at::Tensor unwrap_tensor(const Napi::Value& value);
+// A tensor handle or null → the tensor, or an undefined one.
+inline at::Tensor image_of(const Napi::Value& value) { return value.IsNull() || value.IsUndefined() ? at::Tensor() : unwrap_tensor(value); }
 
 // null → nothing.
 template <typename T>

@@ -33,6 +33,7 @@ Batch batch_of(const Napi::Value& value) {
   Batch batch{};
   batch.images = unwrap_tensor(object.Get("images"));
   batch.classes = classes_of(object.Get("classes"));
+  batch.condition = image_of(object.Get("condition"));
   batch.rows = rows_of(object.Get("rows"));
   batch.examples = words_of(object.Get("examples"), "examples");
   batch.epochs = words_of(object.Get("epochs"), "epochs");

@@ -50,8 +50,9 @@ Execution::Execution(std::vector<std::shared_ptr<WeightedNetwork>> networks, Pro
   DPM_CHECK(static_cast<std::int64_t>(options_.samples.size()) == shape_[0], "DPM_INVALID_ARGUMENT", "Expected one sample key per image.");
   DPM_CHECK(options_.chunk >= 1, "DPM_INVALID_ARGUMENT", "Expected a `chunk` of at least 1.");
   // Every network call has this shape, so ask once, before the run.
-  const Conditioning conditioning{at::zeros({shape_[0]}), options_.classes};
+  const Conditioning conditioning{at::zeros({shape_[0]}), options_.classes, options_.image};
   for (const auto& network : networks_) network->network->check(inputs[0], conditioning);
+  if (options_.image.defined()) options_.image = options_.image.to(device_).contiguous(at::MemoryFormat::ChannelsLast);
   for (const Instruction& instruction : program_.instructions) {
     if (instruction.opcode != Opcode::evaluate) continue;
     const Network& network = *networks_[static_cast<std::size_t>(instruction.operands[2])]->network;
@@ -160,6 +161,19 @@ void Execution::run(const Instruction& instruction, const Cancellation* cancella
   }
 }
 
+at::Tensor Execution::chunk_of(const at::Tensor& whole, std::int64_t begin) const {
+  const std::int64_t length = std::min(options_.chunk, shape_[0] - begin);
+  const at::Tensor part = whole.narrow(0, begin, length);
+  if (length == options_.chunk) return part;
+  // The same shape at every call: kernels may choose other sums for another shape, and a sample must not depend on how
+  // many others were drawn with it.
+  std::vector<std::int64_t> shape = whole.sizes().vec();
+  shape[0] = options_.chunk;
+  const at::Tensor padded = at::zeros(shape, whole.options().memory_format(whole.suggest_memory_format()));
+  padded.narrow(0, 0, length).copy_(part);
+  return padded;
+}
+
 void Execution::evaluate(const Instruction& instruction, const Cancellation* cancellation) {
   const WeightedNetwork& network = *networks_[static_cast<std::size_t>(instruction.operands[2])];
   const bool given = instruction.operands[3] != 0;
@@ -168,32 +182,14 @@ void Execution::evaluate(const Instruction& instruction, const Cancellation* can
   const at::Tensor variance = instruction.operands[6] < 0 ? at::Tensor() : target(instruction.reg(6));
   const std::int64_t channels = shape_[1];
   const std::int64_t count = shape_[0], chunk = options_.chunk;
-  const std::int64_t null_class = network.network->null_class();
   for (std::int64_t begin = 0; begin < count; begin += chunk) {
     const std::int64_t length = std::min(chunk, count - begin);
-    at::Tensor part = x.narrow(0, begin, length);
+    at::Tensor part = chunk_of(x, begin);
     Conditioning conditioning;
     conditioning.labels = at::full({chunk}, label, at::TensorOptions().dtype(at::kFloat).device(device_));
-    if (given && options_.classes.defined()) {
-      conditioning.classes = options_.classes.narrow(0, begin, length);
-    } else if (null_class >= 0) {
-      conditioning.classes = at::full({length}, null_class, at::TensorOptions().dtype(at::kLong));
-    }
-    if (length < chunk) {
-      // The same shape at every call: kernels may choose other sums for another shape, and a sample must not depend on
-      // how many others were drawn with it.
-      std::vector<std::int64_t> padded_shape = shape_;
-      padded_shape[0] = chunk;
-      at::Tensor padded = at::zeros(padded_shape, x.options().memory_format(at::MemoryFormat::ChannelsLast));
-      padded.narrow(0, 0, length).copy_(part);
-      part = padded;
-      if (conditioning.classes.defined()) {
-        at::Tensor classes = at::zeros({chunk}, conditioning.classes.options());
-        classes.narrow(0, 0, length).copy_(conditioning.classes);
-        conditioning.classes = classes;
-      }
-    }
-    if (conditioning.classes.defined()) conditioning.classes = conditioning.classes.to(device_);
+    if (given && options_.classes.defined()) conditioning.classes = chunk_of(options_.classes, begin);
+    if (options_.image.defined()) conditioning.image = chunk_of(options_.image, begin);
+    conditioning = network.network->prepare(std::move(conditioning), chunk, device_);
     if (c_in != 1) part = part * c_in;
     Pass pass{network.parameters, nullptr, cancellation};
     const at::Tensor result = network.network->forward(pass, part, conditioning).narrow(0, 0, length);

@@ -21,6 +21,7 @@ class Execution {
     std::vector<double> samples;  // noise key of each sample
     std::int64_t chunk;           // examples per network call, always exactly this many
     at::Tensor classes;           // N int64 on the CPU, or undefined
+    at::Tensor image;             // N×K×H×W float32 that the networks see beside x, or undefined
     Precision precision;
   };
   // What a guide is asked: the gradient of guide number `guide` at the register that `guided()` shows, at this level.
@@ -59,6 +60,8 @@ class Execution {
   void threshold(const Instruction& instruction);
   void ratio(const Instruction& instruction);
   const Instruction& waiting() const;
+  // Examples of a tensor for one network call, filled up with zeros to a whole chunk.
+  at::Tensor chunk_of(const at::Tensor& whole, std::int64_t begin) const;
   // The tensor to write to. Never one that the last emit showed: such a register is given another.
   at::Tensor target(int index);
   at::Tensor source(int index) const;

@@ -1,9 +1,10 @@
 #include "pass.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
+
+#include <utility>
 
 #include "error.h"
 
@@ -13,12 +14,7 @@ std::shared_ptr<GradientPass> GradientPass::run(const std::shared_ptr<WeightedNe
                                                 bool gradient, Precision precision, const Cancellation* cancellation) {
   network->network->check(x, conditioning);
   const at::Device device = network->device();
-  conditioning.labels = conditioning.labels.to(device);
-  const std::int64_t null_class = network->network->null_class();
-  if (!conditioning.classes.defined() && null_class >= 0) {
-    conditioning.classes = at::zeros({x.size(0)}, at::kLong).fill_(null_class);
-  }
-  if (conditioning.classes.defined()) conditioning.classes = conditioning.classes.to(device);
+  conditioning = network->network->prepare(std::move(conditioning), x.size(0), device);
 
   auto result = std::make_shared<GradientPass>();
   at::Tensor input = x.to(device, at::kFloat).contiguous(at::MemoryFormat::ChannelsLast).detach();

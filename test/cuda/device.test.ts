@@ -94,6 +94,7 @@ describe.skipIf(reason !== null)(reason === null ? 'on a CUDA device' : `on a CU
           x,
           Float64Array.of(3, 500, 999),
           Int32Array.of(0, 4, 2),
+          null,
           true,
           'float32',
           null,
@@ -120,7 +121,7 @@ describe.skipIf(reason !== null)(reason === null ? 'on a CUDA device' : `on a CU
     const labels = Float64Array.of(3, 500, 999)
     const [exact, rounded] = await Promise.all(
       ['float32', 'bfloat16'].map(async (precision) => {
-        const pass = held(await binding.networkForward(network, x, labels, null, false, precision, null))
+        const pass = held(await binding.networkForward(network, x, labels, null, null, false, precision, null))
         return takeFloats(binding.passOutput(pass))
       }),
     )
@@ -232,7 +233,7 @@ async function runProgram(
     const chosen = samples.flatMap((n) => [...all.subarray(n * tinyElements, (n + 1) * tinyElements)])
     return createTensor(hold, chosen, [samples.length, ...shape.slice(1)])
   })
-  const options = { seed: 9, samples: Float64Array.from(samples), chunk: 4, classes: null }
+  const options = { seed: 9, samples: Float64Array.from(samples), chunk: 4, classes: null, image: null }
   const execution = hold(await binding.executionCreate([network], encodeProgram(program), tensors, options, 'float32'))
   await binding.executionAdvance(execution, Number.MAX_SAFE_INTEGER, null, null)
   return takeFloats(await binding.executionRead(execution, 'output'))
@@ -266,6 +267,7 @@ function batchOf(hold: Held, { loss = 'l2', classes, step = 1 }: BatchChoice): N
       'uint8',
     ),
     classes: classes ?? null,
+    condition: null,
     rows: Float64Array.from(rows.flatMap((row) => rowFields.map((field) => row[field]))),
     examples: Float64Array.of(7, 40_000, 2),
     epochs: Float64Array.of(0, 3, step),

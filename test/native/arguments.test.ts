@@ -11,17 +11,17 @@ test('no wrong argument of any function crashes the process: each is a typed err
     const network = await createNetwork()
     const image = createInput()
     const labels = new Float64Array(4).fill(1)
-    const pass = await binding.networkForward(network, image, labels, null, true, 'float32', null)
+    const pass = await binding.networkForward(network, image, labels, null, null, true, 'float32', null)
     const settings = { optimizer: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clipNorm: 0, averages: 1, precision: 'float32' }
     const training = await binding.trainingCreate(network, settings)
     const execution = await createExecution(1)
     const cancellation = binding.cancellationCreate()
     const spare = binding.cancellationCreate()
     const batch = {
-      images: image, classes: null, rows: new Float64Array(28).fill(0.5), examples: Float64Array.of(0, 1, 2, 3), epochs: new Float64Array(4),
+      images: image, classes: null, condition: null, rows: new Float64Array(28).fill(0.5), examples: Float64Array.of(0, 1, 2, 3), epochs: new Float64Array(4),
       seed: 1, total: 4, loss: 'l2', first: true, update: { learningRate: 0, step: 1, averagingDecays: [0.5] },
     }
-    const options = { seed: 1, samples: Float64Array.of(0, 1, 2, 3), chunk: 4, classes: null }
+    const options = { seed: 1, samples: Float64Array.of(0, 1, 2, 3), chunk: 4, classes: null, image: null }
     const program = Float64Array.of(1, 1, 0, 1, 0, 0)
     const value = await binding.networkRead(network, 'input.bias')
     const right = {
@@ -29,10 +29,11 @@ test('no wrong argument of any function crashes the process: each is a typed err
       tensorCreate: [new Uint8Array(4), [1], 'float32'], tensorInfo: [image], tensorData: [image], tensorConvert: [image, 'float32', 'cpu'],
       randomNormal: [1, 0, 0, Float64Array.of(0), [1, 2], 'cpu'], networkCreate: ['unet', networkSettings, 1, 'cpu'],
       networkParameters: [network], networkRead: [network, 'input.bias'], networkWrite: [network, 'input.bias', value],
-      networkForward: [network, image, labels, null, false, 'float32', cancellation], passOutput: [pass], passBackward: [pass, image],
+      networkForward: [network, image, labels, null, null, false, 'float32', cancellation], passOutput: [pass], passBackward: [pass, image],
       trainingCreate: [network, settings], trainingStep: [training, batch, cancellation], trainingTensors: [training],
       trainingRead: [training, 'average.0.input.bias'], trainingWrite: [training, 'average.0.input.bias', value], trainingAveraged: [training, 0],
-      executionCreate: [[network], program, [image], options, 'float32'], executionAdvance: [execution, 1, null, cancellation], executionRead: [execution, 'output'],
+      executionCreate: [[network], program, [image], options, 'float32'], executionAdvance: [execution, 1, null, cancellation], executionAnswer: [execution, image],
+      executionRead: [execution, 'output'],
     }
     const cycle = {}; cycle.self = cycle
     const detached = new Float64Array(4); structuredClone(detached, { transfer: [detached.buffer] })

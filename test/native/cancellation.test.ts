@@ -99,8 +99,14 @@ test('a sampling run stops inside one network call', async () => {
   const count = 512
   const shape = [count, tinyImage.channels, tinyImage.height, tinyImage.width]
   const x = createTensor(held, new Float32Array(count * tinyElements).fill(0.5), shape)
-  const options = { seed: 1, samples: Float64Array.from({ length: count }, (_, n) => n), chunk: 8, classes: null }
-  const program = Float64Array.of(1, 2, 1, 1, 0, 2, 1, 6, 1, 0, 0, 0, 1, 5, 7, 3, 1, 1, 1)
+  const options = {
+    seed: 1,
+    samples: Float64Array.from({ length: count }, (_, n) => n),
+    chunk: 8,
+    classes: null,
+    image: null,
+  }
+  const program = Float64Array.of(1, 2, 1, 1, 0, 2, 1, 7, 1, 0, 0, 0, 1, 5, -1, 7, 3, 1, 1, 1)
   const start = async () => held(await binding.executionCreate([network], program, [x], options, 'float32'))
   const whole = performance.now()
   await binding.executionAdvance(await start(), Number.POSITIVE_INFINITY, null, null)
@@ -128,7 +134,7 @@ test('a network call without a run is cancelled, too', async () => {
   const x = createTensor(held, drawImages(1), [1, tinyImage.channels, tinyImage.height, tinyImage.width])
   const cancellation = held(binding.cancellationCreate())
   binding.cancel(cancellation)
-  const forward = binding.networkForward(network, x, Float64Array.of(1), null, false, 'float32', cancellation)
+  const forward = binding.networkForward(network, x, Float64Array.of(1), null, null, false, 'float32', cancellation)
   await expect(forward).rejects.toMatchObject({ code: 'DPM_ABORTED' })
 })
 

@@ -128,7 +128,7 @@ test('outside training nothing is dropped', async () => {
   for (const dropout of [0, probability]) {
     const network = await createTinyUnet(held, { settings: { dropout } })
     const x = held(await binding.randomNormal(1, 0, 0, Float64Array.of(0), [1, 3, 8, 8], 'cpu'))
-    const pass = held(await binding.networkForward(network, x, Float64Array.of(1), null, false, 'float32', null))
+    const pass = held(await binding.networkForward(network, x, Float64Array.of(1), null, null, false, 'float32', null))
     outputs.push(new Float32Array(await binding.tensorData(held(binding.passOutput(pass)))))
   }
   expect(outputs[0]).toEqual(outputs[1])

@@ -280,7 +280,7 @@ describe('a guide', () => {
 
   async function rawExecution() {
     const inputs = inputNames.map((_, k) => held(imagesOf([3], k).handle))
-    const options = { seed: 1, samples: Float64Array.of(3), chunk: 1, classes: null }
+    const options = { seed: 1, samples: Float64Array.of(3), chunk: 1, classes: null, image: null }
     const network = await createTinyUnet(held)
     return held(await loadBinding().executionCreate([network], encodeProgram(program), inputs, options, 'float32'))
   }

@@ -38,6 +38,7 @@ async function createExecution(networks: readonly NetworkHandle[], run: Run): Pr
     samples: Float64Array.from(run.samples),
     chunk: run.chunk ?? run.samples.length,
     classes: run.classes ?? null,
+    image: null,
   }
   return held(await loadBinding().executionCreate(networks, encodeProgram(run.program), inputs, options, 'float32'))
 }
@@ -246,7 +247,7 @@ describe('a list that is not a program', () => {
   const good = [1, 2, 1, 1, 0, 1, 4, 4, 1, 0, -1, 1]
   const create = async (numbers: readonly number[], changes: Partial<NativeExecutionOptions> = {}): Promise<void> => {
     const network = await createTinyUnet(held)
-    const options = { seed: 1, samples: Float64Array.of(0), chunk: 1, classes: null, ...changes }
+    const options = { seed: 1, samples: Float64Array.of(0), chunk: 1, classes: null, image: null, ...changes }
     const x = createTensor(held, drawImages(1), [1, ...imageShape])
     held(await loadBinding().executionCreate([network], Float64Array.from(numbers), [x], options, 'float32'))
   }

@@ -18,7 +18,7 @@ describe('dispose', () => {
 
     const before = binding.memory()
     const x = createTensor(held, values, shape)
-    const running = binding.networkForward(network, x, labels, null, false, 'float32', null)
+    const running = binding.networkForward(network, x, labels, null, null, false, 'float32', null)
     const waiting = binding.tensorData(x)
     binding.dispose(network)
     binding.dispose(x)
@@ -127,7 +127,7 @@ test('handles that nobody disposed of are freed by the garbage collector', async
     `await (async () => {
       const network = await createNetwork()
       const inputs = Array.from({ length: 20 }, createInput)
-      const pass = await binding.networkForward(network, inputs[0], new Float64Array(4), null, true, 'float32', null)
+      const pass = await binding.networkForward(network, inputs[0], new Float64Array(4), null, null, true, 'float32', null)
       const execution = await createExecution(2)
       binding.cancellationCreate()
       console.log(JSON.stringify(binding.memory()))

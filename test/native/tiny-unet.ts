@@ -1,5 +1,5 @@
 /** A U-Net of a few thousand weights that has every kind of layer, and what the tests read of it. */
-import type { NativeSettings, NetworkHandle } from '../../lib/native/binding.js'
+import type { NativeSettings, NetworkHandle, TensorHandle } from '../../lib/native/binding.js'
 import { loadBinding } from '../../lib/native/load.js'
 import { type UnetOptions, unet } from '../../lib/networks/unet.js'
 import { normals } from '../../lib/random/philox.js'
@@ -8,6 +8,7 @@ import { type Held, takeFloats } from './handles.js'
 export interface TinyUnetOptions {
   readonly image?: { readonly channels: number; readonly height: number; readonly width: number }
   readonly classes?: number
+  readonly outputs?: 1 | 2
   /** Beside or instead of the small defaults. */
   readonly settings?: Partial<UnetOptions>
   readonly seed?: number
@@ -19,6 +20,7 @@ export const tinyElements = 3 * 8 * 8
 export function tinyUnetSettings({
   image = tinyImage,
   classes = 0,
+  outputs = 1,
   settings = {},
 }: TinyUnetOptions = {}): NativeSettings {
   const options = {
@@ -33,7 +35,7 @@ export function tinyUnetSettings({
     classConditional: classes > 0,
     ...settings,
   }
-  return unet.native(unet.options.parse(options), image, classes)
+  return unet.native(unet.options.parse(options), image, classes, outputs)
 }
 
 export async function createTinyUnet(held: Held, options: TinyUnetOptions = {}): Promise<NetworkHandle> {
@@ -64,9 +66,10 @@ export async function runForward(
   x: { readonly values: ArrayLike<number>; readonly shape: readonly number[] },
   labels: Float64Array,
   classes: Int32Array | null = null,
+  image: TensorHandle | null = null,
 ): Promise<Float32Array> {
   const binding = loadBinding()
   const input = held(binding.tensorCreate(new Uint8Array(Float32Array.from(x.values).buffer), x.shape, 'float32'))
-  const pass = held(await binding.networkForward(network, input, labels, classes, false, 'float32', null))
+  const pass = held(await binding.networkForward(network, input, labels, classes, image, false, 'float32', null))
   return takeFloats(binding.passOutput(pass))
 }

@@ -72,6 +72,7 @@ export function batchOf(held: Held, plan: BatchPlan, changes: Partial<NativeBatc
   return {
     images: createTensor(held, plan.images, shape, plan.dtype),
     classes: null,
+    condition: null,
     rows: Float64Array.from(plan.rows.flatMap((row) => rowFields.map((field) => row[field]))),
     examples: Float64Array.from(plan.examples),
     epochs: Float64Array.from(plan.epochs),

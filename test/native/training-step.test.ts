@@ -167,7 +167,7 @@ describe.each(['adam', 'adamw'] as const)('%s', (optimizer) => {
         const labels = Float64Array.from(plan.rows, ({ cNoise }) => cNoise)
         const floats = (values: ArrayLike<number>) =>
           held(binding.tensorCreate(new Uint8Array(Float32Array.from(values).buffer), shape, 'float32'))
-        const pass = held(await binding.networkForward(network, floats(x), labels, null, true, 'float32', null))
+        const pass = held(await binding.networkForward(network, floats(x), labels, null, null, true, 'float32', null))
         const output = new Float32Array(await binding.tensorData(held(binding.passOutput(pass))))
         const slopes = output.map(
           (value, i) => (2 * (plan.rows[0]?.weight ?? 0) * (value - (target[i] ?? 0))) / output.length,
@@ -311,7 +311,7 @@ test('a pass recorded before an update refuses to go backward through the weight
   const training = await createTraining(held, network)
   const shape = [1, tinyImage.channels, tinyImage.height, tinyImage.width]
   const x = held(binding.tensorCreate(new Uint8Array(drawImages(1).buffer), shape, 'float32'))
-  const pass = held(await binding.networkForward(network, x, Float64Array.of(1), null, true, 'float32', null))
+  const pass = held(await binding.networkForward(network, x, Float64Array.of(1), null, null, true, 'float32', null))
   await binding.trainingStep(training, batchOf(held, planOf([1])), null)
   await expect(binding.passBackward(pass, x)).rejects.toThrow('modified by an inplace operation')
 })

@@ -59,7 +59,7 @@ async function runForward(network: NetworkHandle, fixture: UnetFixture): Promise
   const classes = fixture.classIndices && Int32Array.from(fixture.classIndices)
   const x = tensor(drawImages('input', shape), shape)
   const labels = Float64Array.from(fixture.labels)
-  return held(await loadBinding().networkForward(network, x, labels, classes, true, 'float32', null))
+  return held(await loadBinding().networkForward(network, x, labels, classes, null, true, 'float32', null))
 }
 
 describe.each(unetFixtureNames)('the U-Net against PyTorch: %s', (name) => {

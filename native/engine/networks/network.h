@@ -41,6 +41,7 @@ struct Pass {
 struct Conditioning {
   at::Tensor labels;   // N float32: the time as the network is told it
   at::Tensor classes;  // N int64, or undefined
+  at::Tensor image;    // N×K×H×W float32: an image that the network sees beside x, or undefined
 };
 
 class Network {
@@ -54,6 +55,9 @@ class Network {
   virtual std::int64_t output_channels() const = 0;
   // Index that means "no class"; -1 when the network has none.
   virtual std::int64_t null_class() const = 0;
+
+  // What forward() takes for `count` images on the device: all of it there, the null class where there are no classes.
+  Conditioning prepare(Conditioning conditioning, std::int64_t count, const at::Device& device) const;
 
   const ParameterList& parameters() const { return parameters_; }
 

@@ -22,6 +22,12 @@ Initialization initialization_of(const Settings& settings) {
                                                                        : Initialization::Last::like_others};
 }
 
+std::string shape_text(at::IntArrayRef shape) {
+  std::string joined;
+  for (const std::int64_t extent : shape) joined += (joined.empty() ? "" : "×") + std::to_string(extent);
+  return joined;
+}
+
 }  // namespace
 
 UnetSettings::UnetSettings(const Settings& s)
@@ -32,6 +38,7 @@ UnetSettings::UnetSettings(const Settings& s)
       groups(s.integer("groups")),
       minimum_group_channels(s.integer("minimumGroupChannels")),
       input_channels(s.integer("inputChannels")),
+      condition_channels(s.integer("conditionChannels")),
       output_channels(s.integer("outputChannels")),
       height(s.integer("height")),
       width(s.integer("width")),
@@ -121,7 +128,7 @@ Unet::Unet(const Settings& settings) : settings_(settings) {
   if (s.classes > 0) {
     class_table_ = list.add("classes.weight", {s.classes + (s.null_class ? 1 : 0), s.time_channels()}, {Initializer::Kind::normal, 1});
   }
-  input_ = Convolution(list, "input", s.input_channels, s.channels, 3, s.start);
+  input_ = Convolution(list, "input", s.input_channels + s.condition_channels, s.channels, 3, s.start);
 
   std::vector<std::int64_t> skips{s.channels};
   std::int64_t width = s.channels;
@@ -175,20 +182,32 @@ Unet::Unet(const Settings& settings) : settings_(settings) {
 
 std::int64_t Unet::null_class() const { return settings_.classes > 0 && settings_.null_class ? settings_.classes : -1; }
 
+void Unet::check_image(std::int64_t count, const at::Tensor& image) const {
+  const std::int64_t channels = settings_.condition_channels;
+  if (channels == 0) {
+    DPM_CHECK(!image.defined(), "DPM_INVALID_ARGUMENT",
+              "A conditioning `image` was given but the network takes none. Leave it out, or make the network with `conditionChannels`.");
+    return;
+  }
+  const std::vector<std::int64_t> wanted{count, channels, settings_.height, settings_.width};
+  DPM_CHECK(image.defined(), "DPM_INVALID_ARGUMENT", "The network sees an image beside x: give an `image` of shape " + shape_text(wanted) + ".");
+  DPM_CHECK(image.sizes() == at::IntArrayRef(wanted) && image.scalar_type() == at::kFloat, "DPM_INVALID_ARGUMENT",
+            "Expected a float32 tensor of shape " + shape_text(wanted) + " for the conditioning `image` but received " +
+                (image.scalar_type() == at::kFloat ? "shape " + shape_text(image.sizes())
+                                                   : std::string("elements of type ") + at::toString(image.scalar_type())) +
+                ".");
+}
+
 void Unet::check(const at::Tensor& x, const Conditioning& conditioning) const {
-  const auto text = [](at::IntArrayRef shape) {
-    std::string joined;
-    for (const std::int64_t extent : shape) joined += (joined.empty() ? "" : "×") + std::to_string(extent);
-    return joined;
-  };
   const bool fits = x.dim() == 4 && x.size(1) == settings_.input_channels && x.size(2) == settings_.height && x.size(3) == settings_.width;
-  DPM_CHECK(
-      fits, "DPM_INVALID_ARGUMENT",
-      "Expected shape N×" + text({settings_.input_channels, settings_.height, settings_.width}) + " for `x` but received " + text(x.sizes()) + ".");
+  DPM_CHECK(fits, "DPM_INVALID_ARGUMENT",
+            "Expected shape N×" + shape_text({settings_.input_channels, settings_.height, settings_.width}) + " for `x` but received " +
+                shape_text(x.sizes()) + ".");
   DPM_CHECK(x.size(0) >= 1, "DPM_INVALID_ARGUMENT", "Expected at least one image for `x` but received none.");
   DPM_CHECK(
       conditioning.labels.dim() == 1 && conditioning.labels.size(0) == x.size(0), "DPM_INVALID_ARGUMENT",
       "Expected " + std::to_string(x.size(0)) + " time labels, one per image, but received " + std::to_string(conditioning.labels.numel()) + ".");
+  check_image(x.size(0), conditioning.image);
   if (!class_table_) {
     DPM_CHECK(!conditioning.classes.defined(), "DPM_INVALID_ARGUMENT", "`classes` were given but the network is not class-conditional.");
     return;
@@ -218,7 +237,7 @@ at::Tensor Unet::condition(const Pass& pass, const Conditioning& conditioning) c
 
 at::Tensor Unet::forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const {
   const at::Tensor time = condition(pass, conditioning);
-  at::Tensor h = input_(pass, x);
+  at::Tensor h = input_(pass, conditioning.image.defined() ? at::cat({x, conditioning.image}, 1) : x);
   std::vector<at::Tensor> skips{h};
   for (const Level& level : down_) {
     for (std::size_t i = 0; i < level.blocks.size(); ++i) {

@@ -13,7 +13,7 @@ struct UnetSettings {
   explicit UnetSettings(const Settings& settings);
 
   std::int64_t channels, blocks, heads, head_channels, groups, minimum_group_channels;
-  std::int64_t input_channels, output_channels, height, width, classes;
+  std::int64_t input_channels, condition_channels, output_channels, height, width, classes;
   std::vector<std::int64_t> multipliers, attention_resolutions;
   bool middle_attention, interleaved, asymmetric, scale_shift, null_class;
   std::string resampling, time_embedding;
@@ -59,6 +59,7 @@ class Unet final : public Network {
     std::optional<Convolution> resample;
     std::optional<ResidualBlock> resample_block;
   };
+  void check_image(std::int64_t count, const at::Tensor& image) const;
   at::Tensor condition(const Pass& pass, const Conditioning& conditioning) const;
 
   UnetSettings settings_;

@@ -3,12 +3,12 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/full.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "error.h"
 #include "ops/launch.h"
@@ -104,11 +104,9 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
                     {images.const_data_ptr(), images.scalar_type() == at::kByte, x.mutable_data_ptr<float>(), target.mutable_data_ptr<float>(),
                      batch.rows.data(), batch.examples.data(), batch.epochs.data(), count, channels, spatial, key_of(batch.seed)});
 
-  Conditioning conditioning{labels_of(batch, device), batch.classes};
+  Conditioning conditioning{labels_of(batch, device), batch.classes, batch.condition};
   network_->network->check(x, conditioning);
-  const std::int64_t null_class = network_->network->null_class();
-  if (!conditioning.classes.defined() && null_class >= 0) conditioning.classes = at::full({count}, null_class, at::kLong);
-  if (conditioning.classes.defined()) conditioning.classes = conditioning.classes.to(device);
+  conditioning = network_->network->prepare(std::move(conditioning), count, device);
   const DropoutKeys keys{key_of(batch.seed), batch.examples.data(), batch.epochs.data()};
   Pass pass{leaves_, &keys, cancellation};
   at::Tensor output;

@@ -15,8 +15,9 @@
 namespace dpm {
 
 struct Batch {
-  at::Tensor images;   // N×C×H×W, uint8 or float32, on the CPU
-  at::Tensor classes;  // N int64, or undefined
+  at::Tensor images;     // N×C×H×W, uint8 or float32, on the CPU
+  at::Tensor classes;    // N int64, or undefined
+  at::Tensor condition;  // N×K×H×W float32 that the network sees beside x, or undefined
   std::vector<Row> rows;
   std::vector<double> examples, epochs;
   double seed;
