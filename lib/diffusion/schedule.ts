@@ -53,3 +53,38 @@ export function requireDiscrete(schedule: Schedule, who: string): DiscreteSchedu
 export function ratioOf({ alpha, sigma }: Level): number {
   return sigma / alpha
 }
+
+/**
+ * For what divides by alpha at every level.
+ * @param who what needs it, for the message
+ * @throws DpmError DPM_INVALID_OPTION when no signal is left at the schedule's noisiest time.
+ */
+export function requireSignal(schedule: Schedule, who: string, cure: string): void {
+  if (schedule.level(schedule.noisiest).alpha > 0) return
+  throw new DpmError(
+    'DPM_INVALID_OPTION',
+    `${who} needs some signal at every time, but schedule \`${schedule.name}\` has none left at time ${schedule.noisiest} (alpha is 0). ${cure}`,
+  )
+}
+
+/**
+ * sigma / alpha that pure noise may stand in for. Of the published schedules that sampling starts at noise with, that with the
+ * most signal is DiffWave's of 200 steps (Kong et al. 2021, arXiv 2009.09761: abar 0.133, ratio 2.55). The schedules of 50 steps that are
+ * in use for vocoders end at ratios of 1.6 and 0.5, and one hears it.
+ */
+const leastNoise = 2
+
+/**
+ * For sampling that starts from noise alone.
+ * @param first the level of the start; the noisiest of the schedule when absent
+ * @throws DpmError DPM_INVALID_OPTION when so much signal is left there that noise alone is another distribution.
+ */
+export function requireNoise(schedule: Schedule, first: Level = schedule.level(schedule.noisiest)): void {
+  const { alpha, sigma, time } = first
+  if (sigma >= leastNoise * alpha) return
+  const share = (alpha * alpha) / (alpha * alpha + sigma * sigma)
+  throw new DpmError(
+    'DPM_INVALID_OPTION',
+    `Sampling starts from noise alone, but schedule \`${schedule.name}\` still has signal at time ${time}: abar is ${Number(share.toPrecision(3))}, sigma / alpha ${Number((sigma / alpha).toPrecision(3))}; at least ${leastNoise} is expected. Use larger betas, more steps or a spacing that begins later, or start from an image.`,
+  )
+}

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { nameOrOptions, schemasOf } from '../../options/kind-schema.js'
 import { parseOptions } from '../../options/options.js'
+import { karrasSpacing } from './karras.js'
 import { leadingSpacing } from './leading.js'
 import { linspaceSpacing } from './linspace.js'
 import { quadraticSpacing } from './quadratic.js'
@@ -15,6 +16,7 @@ export const spacings = {
   trailing: trailingSpacing,
   linspace: linspaceSpacing,
   quadratic: quadraticSpacing,
+  karras: karrasSpacing,
 } satisfies Record<string, SpacingDefinition>
 
 export const spacingSchema = nameOrOptions(z.discriminatedUnion('kind', schemasOf(spacings)))
