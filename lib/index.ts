@@ -9,7 +9,9 @@ export { DpmError, type DpmErrorCode, errorCodes } from './errors.js'
 
 // Draw from what was trained.
 export { Diffusion, type LoadOptions, type SampleProgress, type SampleStep } from './generation/diffusion.js'
-export type { GenerateOptions } from './generation/generate.js'
+export type { GenerateGuide, GenerateOptions } from './generation/generate.js'
+export { guideOnClean } from './generation/guides.js'
+export type { Guide } from './generation/program-run.js'
 export { writeAnimation } from './images/animation.js'
 export { ImageGrid } from './images/grid.js'
 export { Images } from './images/image-batch.js'

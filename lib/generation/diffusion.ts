@@ -3,6 +3,7 @@ import type { Checkpoint } from '../checkpoints/checkpoint.js'
 import { readCheckpoint } from '../checkpoints/checkpoint-folder.js'
 import type { ImageShape } from '../datasets/data-set.js'
 import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
+import { isLearned } from '../diffusion/posterior.js'
 import { DpmError, expected } from '../errors.js'
 import { Images } from '../images/image-batch.js'
 import { type Precision, resolveDevice } from '../native/device.js'
@@ -12,6 +13,8 @@ import type { Program } from '../sampling/program.js'
 import { Tensor, type TensorSource } from '../tensor/tensor.js'
 import { type GenerateOptions, type Generation, recordGeneration, type Source, startGeneration } from './generate.js'
 import { type ModelSettings, modelSchema } from './model-options.js'
+import { drawNoise, interpolateNoise } from './noise.js'
+import { pictureTensor } from './pictures.js'
 
 export interface LoadOptions {
   /** `auto` when absent. */
@@ -47,7 +50,8 @@ export class Diffusion implements Disposable {
   readonly classes: readonly string[]
   /** Updates that the weights have seen. */
   readonly step: number
-  readonly #source: Source
+  /** What is drawn from, for those that draw without this class. */
+  readonly source: Source
 
   private constructor(
     settings: ModelSettings,
@@ -62,7 +66,7 @@ export class Diffusion implements Disposable {
     this.image = checkpoint.image
     this.classes = settings.network.classConditional ? checkpoint.classes : []
     this.step = checkpoint.step
-    this.#source = {
+    this.source = {
       network: network.handle,
       device,
       precision,
@@ -70,6 +74,7 @@ export class Diffusion implements Disposable {
       image: this.image,
       classes: this.classes,
       nullClass: settings.network.nullClass,
+      conditionChannels: settings.network.conditionChannels,
     }
   }
 
@@ -83,7 +88,8 @@ export class Diffusion implements Disposable {
     const prefix = weightsPrefix(checkpoint, options.weights)
     const device = await resolveDevice(options.device ?? 'auto')
     const classes = settings.network.classConditional ? checkpoint.classes.length : 0
-    const network = await Network.build(settings.network, { image: checkpoint.image, classes, device })
+    const outputs = isLearned(settings.diffusion.variance) ? 2 : 1
+    const network = await Network.build(settings.network, { image: checkpoint.image, classes, outputs, device })
     try {
       await readWeights(checkpoint, network, prefix)
       return new Diffusion(settings, network, device, options.precision ?? settings.precision, checkpoint)
@@ -95,7 +101,7 @@ export class Diffusion implements Disposable {
 
   /** The program that these options record, without running it. */
   record(options: GenerateOptions = {}): Program {
-    return recordGeneration(this.#source, options)
+    return recordGeneration(this.source, options)
   }
 
   /**
@@ -105,23 +111,62 @@ export class Diffusion implements Disposable {
   async sample(
     options: GenerateOptions & { readonly onProgress?: (progress: SampleProgress) => void } = {},
   ): Promise<Images> {
-    using generation = await startGeneration(this.#source, options)
+    using generation = await startGeneration(this.source, options)
     return await drawAll(generation, options, this.image)
   }
 
   /** The same step by step: leaving the loop ends the run and frees it. */
   async *sampleSteps(options: GenerateOptions = {}): AsyncGenerator<SampleStep, Images, undefined> {
-    using generation = await startGeneration(this.#source, options)
-    const { run, program } = generation
+    using generation = await startGeneration(this.source, options)
+    const { run, steps } = generation
     for (let shown = 0; ; ) {
       const { step, done } = await run.advance(1, { signal: options.signal })
       // The last step is shown too: the program may end with it.
       if (step > shown) {
         shown = step
-        yield { step, steps: program.steps, x: await run.read('x'), clean: await run.read('clean') }
+        yield { step, steps, x: await run.read('x'), clean: await run.read('clean') }
       }
       if (done) return await toImages(await run.read('output'), this.image)
     }
+  }
+
+  /** x at the first level of the samples with these noise keys: N×C×H×W, as `sample` begins with it. */
+  async noise(options: { readonly seed?: number; readonly samples: readonly number[] }): Promise<Tensor<'float32'>> {
+    return drawNoise(this.source, options.seed ?? 0, options.samples)
+  }
+
+  /**
+   * The noise that images come out of (DDIM inversion): `sample({ initial })` with the same steps, spacing and classes
+   * gives them back, the nearer the more steps.
+   * @returns N×C×H×W
+   */
+  async invert(
+    images: Images,
+    options: Pick<GenerateOptions, 'steps' | 'spacing' | 'classes' | 'chunk' | 'signal'> = {},
+  ): Promise<Tensor<'float32'>> {
+    using initial = pictureTensor(images, this.image, images.length, 'images')
+    using generation = await startGeneration(this.source, {
+      ...options,
+      count: images.length,
+      sampler: 'ddim-inversion',
+      initial,
+    })
+    await generation.run.advance(Number.POSITIVE_INFINITY, { signal: options.signal })
+    return generation.run.read('output')
+  }
+
+  /**
+   * Images between two: from the noise of one to that of the other along a sphere, each drawn by a sampler that adds no
+   * noise of its own.
+   * @param between 1×C×H×W each: of `noise`, or of `invert`
+   */
+  async interpolate(
+    between: readonly [Tensor, Tensor],
+    options: GenerateOptions & { readonly onProgress?: (progress: SampleProgress) => void } = {},
+  ): Promise<Images> {
+    const { count = 8 } = options
+    using initial = await interpolateNoise(...between, count)
+    return this.sample({ ...options, count, initial })
   }
 
   dispose(): void {
@@ -135,7 +180,7 @@ export class Diffusion implements Disposable {
 
 /** Runs a prepared generation to its end. */
 export async function drawAll(
-  { run, program }: Generation,
+  { run, steps }: Generation,
   options: {
     readonly signal?: AbortSignal | undefined
     readonly onProgress?: ((progress: SampleProgress) => void) | undefined
@@ -145,7 +190,7 @@ export async function drawAll(
   const { onProgress, signal } = options
   await run.advance(Number.POSITIVE_INFINITY, {
     signal,
-    ...(onProgress ? { onProgress: ({ step }: { step: number }) => onProgress({ step, steps: program.steps }) } : {}),
+    ...(onProgress ? { onProgress: ({ step }: { step: number }) => onProgress({ step, steps }) } : {}),
   })
   return toImages(await run.read('output'), image)
 }

@@ -4,17 +4,21 @@ import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { createGuidance, type GuidanceOptions, guidanceDefinition, parseGuidance } from '../diffusion/guidance/list.js'
 import { isLearned } from '../diffusion/posterior.js'
 import { DpmError, expected } from '../errors.js'
-import type { NetworkHandle } from '../native/binding.js'
+import type { Images } from '../images/image-batch.js'
+import type { NativeProgress, NetworkHandle } from '../native/binding.js'
 import { call } from '../native/call.js'
 import type { Precision } from '../native/device.js'
 import { nearest } from '../options/options.js'
 import { noisePurposes } from '../random/purposes.js'
 import { selectLevels } from '../sampling/levels.js'
 import type { Program } from '../sampling/program.js'
+import type { RecordContext } from '../sampling/recorder.js'
+import { lastLevels } from '../sampling/sample.js'
 import { parseSampler, recordSampler, type SamplerOptions } from '../sampling/samplers.js'
 import type { SpacingOptions } from '../sampling/spacings/list.js'
 import { Tensor } from '../tensor/tensor.js'
-import { ProgramRun } from './program-run.js'
+import { maskTensor, pictureTensor } from './pictures.js'
+import { type Guide, ProgramRun } from './program-run.js'
 
 /** What is drawn from: a network with everything that says how to read its output. */
 export interface Source {
@@ -27,6 +31,16 @@ export interface Source {
   readonly classes: readonly string[]
   /** Whether the network knows "no class". */
   readonly nullClass: boolean
+  /** Channels of the image that the network sees beside x; 0 for none. */
+  readonly conditionChannels: number
+}
+
+/** Something to be had more of: the gradient of its logarithm moves every step. */
+export interface GenerateGuide {
+  /** ∇ log p(wanted | x) at a level, N×C×H×W: x = alpha · clean + sigma · noise. See `guideOnClean`. */
+  readonly gradient: Guide
+  /** 1 when absent. */
+  readonly scale?: number | undefined
 }
 
 export interface GenerateOptions {
@@ -34,7 +48,7 @@ export interface GenerateOptions {
   readonly count?: number | undefined
   /** Kind or options of the sampler; `ddim` when absent. */
   readonly sampler?: SamplerOptions | undefined
-  /** Steps of the sampler; every time of the schedule when absent. */
+  /** Steps of the sampler; every time of a discrete schedule when absent, 50 where time is continuous. */
   readonly steps?: number | undefined
   readonly spacing?: SpacingOptions | undefined
   /** Whole number from 0; 0 when absent. */
@@ -43,17 +57,50 @@ export interface GenerateOptions {
   readonly classes?: readonly (number | string)[] | undefined
   /** Guidance, or the scale of classifier-free guidance; 1, the plain conditional network, when absent. */
   readonly guidance?: number | GuidanceOptions | undefined
+  /** The weaker model that autoguidance (`{ kind: 'auto' }`) moves away from: of the same process, image and classes. */
+  readonly weaker?: { readonly source: Source } | undefined
+  readonly guides?: readonly GenerateGuide[] | undefined
+  /**
+   * Begin with these images (one for all, or one each) instead of noise, mixed with noise at the level that is `strength`
+   * (above 0, at most 1) of the run's steps away from the end.
+   */
+  readonly image?: { readonly images: Images; readonly strength: number } | undefined
+  /** Keep what is known of these images where the mask (H×W, or N×H×W) is 0, and draw where it is 1. */
+  readonly inpaint?: { readonly known: Images; readonly mask: ArrayLike<number> } | undefined
+  /** x at the first level as it is, N×C×H×W float32: of an inverted image, or between two others' noise. */
+  readonly initial?: Tensor | undefined
+  /** The images that a super-resolution network makes larger, at the size of its output. */
+  readonly lowResolution?: Images | undefined
   /** Noise keys of the images, whole numbers; 0 … count-1 when absent. Image k is the same in any company. */
   readonly samples?: readonly number[] | undefined
   /** Images per network call. With a chunk given, an image's bytes do not depend on how many are drawn with it. */
   readonly chunk?: number | undefined
+  /** Sample even where the schedule ends with signal left, so that its own noise is not what training saw there. */
+  readonly allowSignal?: boolean | undefined
   readonly signal?: AbortSignal | undefined
+}
+
+/** How a run of a prepared generation is driven: a program on the native loop, or an adaptive sampler. */
+export interface GenerationRun extends Disposable {
+  /** Runs until `emits` more steps have passed, or to the end. */
+  advance(
+    emits: number,
+    options: {
+      readonly signal?: AbortSignal | undefined
+      readonly onProgress?: ((progress: NativeProgress) => void) | undefined
+    },
+  ): Promise<NativeProgress & { readonly done: boolean }>
+  /** What the last step showed, or the output: N×C×H×W. */
+  read(which: 'x' | 'clean' | 'output'): Promise<Tensor<'float32'>>
 }
 
 /** A run that has been prepared: its program is recorded, its first noise drawn. */
 export interface Generation extends Disposable {
-  readonly program: Program
-  readonly run: ProgramRun
+  /** Undefined with an adaptive sampler. */
+  readonly program: Program | undefined
+  /** Steps that progress counts. */
+  readonly steps: number
+  readonly run: GenerationRun
   readonly count: number
   /** Class index of each image, or null. */
   readonly classes: Int32Array | null
@@ -63,10 +110,17 @@ const largestChunk = 64
 
 /** Records the program that the options ask for. @throws DpmError DPM_INVALID_OPTION, DPM_INVALID_ARGUMENT */
 export function recordGeneration(source: Source, options: GenerateOptions): Program {
+  return recordSampler(parseSampler(options.sampler ?? 'ddim'), recordContext(source, options))
+}
+
+/** What the options say about a run, whichever way it is made. @throws DpmError naming the options that do not fit. */
+export function recordContext(source: Source, options: GenerateOptions): RecordContext {
   const { process } = source
+  const { image, inpaint, initial, guides = [], weaker } = options
   const conditional = options.classes !== undefined
   const guidance = parseGuidance(options.guidance ?? 1)
-  const guided = guidanceDefinition(guidance).needsNull(guidance)
+  const definition = guidanceDefinition(guidance)
+  const guided = definition.needsNull(guidance)
   if (!conditional && guided && guidance.scale !== 0) {
     throw new DpmError(
       'DPM_INVALID_OPTION',
@@ -79,9 +133,23 @@ export function recordGeneration(source: Source, options: GenerateOptions): Prog
       `\`guidance\` ${guidance.scale} needs a network that was trained without its class too (\`network.nullClass\`), and this one was not. Use guidance 1.`,
     )
   }
-  return recordSampler(parseSampler(options.sampler ?? 'ddim'), {
+  if (definition.networks > 0 && !weaker) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `Guidance "${guidance.kind}" moves away from a weaker model. Give one as \`weaker\`: an earlier checkpoint, or a smaller network.`,
+    )
+  }
+  if (weaker) requireAlike(source, weaker.source)
+  if (initial && (image || inpaint)) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `\`initial\` and \`${image ? 'image' : 'inpaint'}\` both say where x begins. Give one of them.`,
+    )
+  }
+  const all = selectLevels(process.schedule, options)
+  return {
     schedule: process.schedule,
-    levels: selectLevels(process.schedule, options),
+    levels: image ? lastLevels(all, image.strength) : all,
     prediction: process.prediction,
     label: process.label,
     clip: process.settings.clip,
@@ -89,10 +157,31 @@ export function recordGeneration(source: Source, options: GenerateOptions): Prog
     learnsVariance: isLearned(process.settings.variance),
     condition: conditional ? 'given' : 'null',
     guidance: createGuidance(guidance),
-    guides: [],
-    start: 'noise',
-    inpaint: false,
-  })
+    guides: guides.map(({ scale = 1 }) => ({ scale })),
+    start: image ? 'image' : initial ? 'given' : 'noise',
+    inpaint: inpaint !== undefined,
+  }
+}
+
+/** A weaker model stands in for the sampled one at every level, so both must mean the same by them. */
+function requireAlike(source: Source, weaker: Source): void {
+  const { schedule, prediction, timeLabel, variance } = source.process.settings
+  const other = weaker.process.settings
+  const facts = {
+    schedule: [schedule, other.schedule],
+    prediction: [prediction, other.prediction],
+    timeLabel: [timeLabel, other.timeLabel],
+    'learned variance': [isLearned(variance), isLearned(other.variance)],
+    image: [source.image, weaker.image].map(({ channels, height, width }) => [channels, height, width]),
+    classes: [source.classes, weaker.classes],
+  }
+  for (const [name, [ours, theirs]] of Object.entries(facts)) {
+    if (JSON.stringify(ours) === JSON.stringify(theirs)) continue
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `The weaker model has another ${name} (${JSON.stringify(theirs)}) than the sampled one (${JSON.stringify(ours)}). Autoguidance needs a model of the same kind.`,
+    )
+  }
 }
 
 /** Class indices of `count` images from names or indices dealt out in turn. @throws DpmError DPM_INVALID_OPTION */
@@ -144,25 +233,87 @@ export async function startGeneration(source: Source, options: GenerateOptions):
   const samples = Float64Array.from(options.samples ?? Array.from({ length: count }, (_, index) => index))
   if (samples.length !== count)
     throw expected(`${count} noise keys`, 'samples', samples.length, '', 'DPM_INVALID_OPTION')
-  const program = recordGeneration(source, options)
+  const context = recordContext(source, options)
+  const program = recordSampler(parseSampler(options.sampler ?? 'ddim'), context)
   const classes = dealClasses(source, options.classes, count)
-  const { channels, height, width } = source.image
-  using x = Tensor.own(
-    await call(options.signal, (binding) =>
-      binding.randomNormal(seed, noisePurposes.initial, 0, samples, [count, channels, height, width], source.device),
-    ),
-  )
+  using inputs = new Inputs()
+  const x = await inputs.hold(firstNoise(source, options, seed, samples))
+  const { image, inpaint } = options
   const run = await ProgramRun.create(
-    [source.network],
+    [source.network, ...(options.weaker ? [options.weaker.source.network] : [])],
     program,
-    { x },
+    {
+      x,
+      ...(image && { image: await inputs.hold(pictureTensor(image.images, source.image, count, 'image.images')) }),
+      ...(inpaint && {
+        known: await inputs.hold(pictureTensor(inpaint.known, source.image, count, 'inpaint.known')),
+        mask: await inputs.hold(maskTensor(inpaint.mask, source.image, count)),
+      }),
+    },
     {
       seed,
       samples,
       chunk: chunk ?? Math.min(count, largestChunk),
       classes,
+      image: await inputs.hold(conditioningImage(source, options, count)),
       precision: source.precision,
+      guides: (options.guides ?? []).map(({ gradient }) => gradient),
     },
   )
-  return { program, run, count, classes, [Symbol.dispose]: () => run.dispose() }
+  return { program, steps: program.steps, run, count, classes, [Symbol.dispose]: () => run.dispose() }
+}
+
+/** Tensors that are needed until a run has been made. */
+class Inputs implements Disposable {
+  readonly #held: Tensor[] = []
+
+  async hold<Held extends Tensor | undefined>(tensor: Held | Promise<Held>): Promise<Held> {
+    const held = await tensor
+    if (held) this.#held.push(held)
+    return held
+  }
+
+  [Symbol.dispose](): void {
+    for (const tensor of this.#held) tensor.dispose()
+  }
+}
+
+async function firstNoise(
+  { image: { channels, height, width }, device }: Source,
+  { initial, signal }: GenerateOptions,
+  seed: number,
+  samples: Float64Array,
+): Promise<Tensor> {
+  const shape = [samples.length, channels, height, width]
+  if (!initial) {
+    return Tensor.own(
+      await call(signal, (binding) => binding.randomNormal(seed, noisePurposes.initial, 0, samples, shape, device)),
+    )
+  }
+  if (initial.shape.join() !== shape.join()) {
+    throw expected(`a tensor of shape ${shape.join('×')}`, 'initial', initial.shape.join('×'))
+  }
+  return initial.to({ dtype: 'float32', device })
+}
+
+/** What a super-resolution network sees beside x. */
+function conditioningImage(
+  { conditionChannels, image }: Source,
+  { lowResolution }: GenerateOptions,
+  count: number,
+): Tensor | undefined {
+  if (conditionChannels === 0 && !lowResolution) return undefined
+  if (conditionChannels === 0) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      '`lowResolution` was given but the network sees no image beside x (`network.conditionChannels` is 0). Leave it out.',
+    )
+  }
+  if (!lowResolution) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `The network makes images larger: give them as \`lowResolution\`, enlarged to ${image.height}×${image.width}.`,
+    )
+  }
+  return pictureTensor(lowResolution, { ...image, channels: conditionChannels }, count, 'lowResolution')
 }

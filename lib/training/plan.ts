@@ -137,7 +137,7 @@ async function measurePictures(
     times.push(performance.now())
   }
   const secondsPerAdvance = ((times.at(-1) ?? 0) - (times.at(-2) ?? 0)) / 1000
-  const secondsPerGrid = secondsPerAdvance * generation.program.steps
+  const secondsPerGrid = secondsPerAdvance * generation.steps
   const animationSeconds = previews.animation ? secondsPerAdvance * animationSteps(source, previews) : 0
   // One at each multiple before the end, and one at the end.
   const grids = Math.floor((steps - 1) / previews.everySteps) + 1

@@ -37,11 +37,11 @@ export async function drawAnimation(source: Source, settings: PreviewSettings, p
     ...previewOptions(source, settings, signal),
     steps: animationSteps(source, settings),
   })
-  const every = Math.max(1, Math.ceil(generation.program.steps / animationFrames))
+  const every = Math.max(1, Math.ceil(generation.steps / animationFrames))
   const frames: ImageGrid[] = []
   for (;;) {
     const { done, step } = await generation.run.advance(every, { signal })
-    const which = done || step >= generation.program.steps ? 'output' : 'x'
+    const which = done || step >= generation.steps ? 'output' : 'x'
     frames.push((await toImages(await generation.run.read(which), source.image)).grid({ columns: settings.columns }))
     if (which === 'output') break
   }

@@ -219,6 +219,7 @@ export class Trainer implements AsyncDisposable {
       image: this.dataSet,
       classes: network.classConditional ? this.dataSet.classes : [],
       nullClass: network.nullClass,
+      conditionChannels: network.conditionChannels,
     }
   }
 

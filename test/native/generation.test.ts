@@ -1,0 +1,250 @@
+/** Runs that begin from, keep, mix or judge images, on a small network. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createProcess, parseDiffusion } from '../../lib/diffusion/diffusion-options.js'
+import { toImages } from '../../lib/generation/diffusion.js'
+import { type GenerateOptions, type Source, startGeneration } from '../../lib/generation/generate.js'
+import { guideOnClean } from '../../lib/generation/guides.js'
+import { drawNoise, interpolateNoise } from '../../lib/generation/noise.js'
+import { Images } from '../../lib/images/image-batch.js'
+import { Network } from '../../lib/networks/network.js'
+import { Tensor } from '../../lib/tensor/tensor.js'
+import { tinyElements, tinyImage } from './tiny-unet.js'
+
+const networks: Network[] = []
+const sources: Source[] = []
+
+beforeAll(async () => {
+  for (const seed of [1, 2]) {
+    const network = await Network.create(
+      'unet',
+      { channels: 8, multipliers: [1, 2], blocks: 1, attentionResolutions: [4], groups: 4, zeroLayers: 'none' },
+      { image: tinyImage, seed, device: 'cpu' },
+    )
+    networks.push(network)
+    sources.push({
+      network: network.handle,
+      device: 'cpu',
+      precision: 'float32',
+      process: createProcess(
+        parseDiffusion({ schedule: { kind: 'cosine', steps: 100 }, prediction: 'velocity', clip: { kind: 'none' } }),
+      ),
+      image: tinyImage,
+      classes: [],
+      nullClass: false,
+      conditionChannels: 0,
+    })
+  }
+})
+afterAll(() => {
+  for (const network of networks) network.dispose()
+})
+
+function sourceOf(index: number): Source {
+  const source = sources[index]
+  if (!source) throw new Error(`no source ${index}`)
+  return source
+}
+
+async function draw(options: GenerateOptions, source = sourceOf(0)): Promise<Float32Array> {
+  using generation = await startGeneration(source, { steps: 8, chunk: 2, ...options })
+  await generation.run.advance(Number.POSITIVE_INFINITY, { signal: undefined })
+  using output = await generation.run.read('output')
+  return output.data()
+}
+
+function largestDifference(a: Float32Array, b: Float32Array): number {
+  expect(a.length).toBe(b.length)
+  return a.reduce((top, value, i) => Math.max(top, Math.abs(value - (b[i] ?? Number.NaN))), 0)
+}
+
+function pictures(count: number): Images {
+  const data = Uint8Array.from({ length: count * tinyElements }, (_, i) => (i * 89 + (i >> 4)) % 256)
+  return new Images(data, [count, tinyImage.channels, tinyImage.height, tinyImage.width])
+}
+
+/** Draws in the left half. */
+const mask = Float32Array.from({ length: 64 }, (_, i) => (i % 8 < 4 ? 1 : 0))
+
+describe('inpainting', () => {
+  test('keeps every byte outside the mask, and draws inside', async () => {
+    const known = pictures(2)
+    const drawn = await toImages(
+      Tensor.from(await draw({ count: 2, inpaint: { known, mask } }), [2, 3, 8, 8]) as Tensor<'float32'>,
+      tinyImage,
+    )
+    let same = 0
+    drawn.data.forEach((byte, i) => {
+      if (i % 8 >= 4) expect(byte).toBe(known.data[i])
+      else if (byte === known.data[i]) same += 1
+    })
+    expect(same).toBeLessThan(20)
+  })
+
+  test('knows from the kept part: another image gives another drawing', async () => {
+    const [one, other] = [pictures(2), new Images(new Uint8Array(2 * tinyElements), [2, 3, 8, 8])]
+    const a = await draw({ count: 2, inpaint: { known: one, mask } })
+    const b = await draw({ count: 2, inpaint: { known: other, mask } })
+    expect(Math.abs((a[0] ?? 0) - (b[0] ?? 0))).toBeGreaterThan(1e-3)
+  })
+})
+
+test('a run from an image keeps the more of it the weaker it is', async () => {
+  const images = pictures(2)
+  const floats = Float32Array.from(images.data, (byte) => byte / 127.5 - 1)
+  const [weak, strong] = [
+    await draw({ count: 2, image: { images, strength: 0.2 } }),
+    await draw({ count: 2, image: { images, strength: 0.9 } }),
+  ]
+  const distance = (a: Float32Array): number => a.reduce((sum, v, i) => sum + Math.abs(v - (floats[i] ?? 0)), 0)
+  expect(distance(weak)).toBeLessThan(0.5 * distance(strong))
+})
+
+test('an image does not depend on what is drawn with it, whatever is asked of it', async () => {
+  const known = pictures(1)
+  const options: GenerateOptions = {
+    sampler: { kind: 'ddim', eta: 1 },
+    inpaint: { known, mask },
+    weaker: { source: sourceOf(1) },
+    guidance: { kind: 'auto', scale: 1.5 },
+    guides: [{ gradient: async (x) => x.to({}), scale: 0.3 }],
+  }
+  const together = await draw({ ...options, samples: [5, 0, 9, 2] })
+  const alone = await draw({ ...options, samples: [9] })
+  const pair = await draw({ ...options, samples: [2, 9] })
+  expect(together.slice(2 * tinyElements, 3 * tinyElements)).toEqual(alone)
+  expect(pair.slice(tinyElements)).toEqual(alone)
+})
+
+describe('autoguidance', () => {
+  test('away from the network itself goes nowhere, and with scale 1 asks nobody else', async () => {
+    const plain = await draw({ count: 2 })
+    const itself = await draw({ count: 2, weaker: { source: sourceOf(0) }, guidance: { kind: 'auto', scale: 3 } })
+    expect(largestDifference(itself, plain)).toBeLessThan(1e-4)
+    const one = await draw({ count: 2, weaker: { source: sourceOf(1) }, guidance: { kind: 'auto', scale: 1 } })
+    expect(one).toEqual(plain)
+  })
+
+  test('with scale 0 is the weaker network', async () => {
+    const weaker = await draw({ count: 2 }, sourceOf(1))
+    const zero = await draw({ count: 2, weaker: { source: sourceOf(1) }, guidance: { kind: 'auto', scale: 0 } })
+    expect(largestDifference(zero, weaker)).toBeLessThan(1e-6)
+  })
+
+  test('refuses a weaker model of another process, and none at all', async () => {
+    await expect(draw({ guidance: { kind: 'auto' } })).rejects.toThrow('Give one as `weaker`')
+    const other = { ...sourceOf(1), process: createProcess(parseDiffusion({ prediction: 'noise' })) }
+    await expect(draw({ weaker: { source: other }, guidance: { kind: 'auto' } })).rejects.toThrow(
+      'The weaker model has another schedule',
+    )
+  })
+})
+
+describe('guides', () => {
+  test('move the clean image by scale · sigma² / alpha · gradient', async () => {
+    const level = sourceOf(0).process.schedule.level(99)
+    const plain = await draw({ count: 2, steps: 1 })
+    const gradient = async (x: Tensor): Promise<Tensor> =>
+      Tensor.from(new Float32Array(x.shape.reduce((a, b) => a * b)).fill(0.01), x.shape)
+    const guided = await draw({ count: 2, steps: 1, guides: [{ gradient, scale: 2 }] })
+    const shift = (2 * 0.01 * level.sigma ** 2) / level.alpha
+    guided.forEach((value, i) => {
+      expect(Math.abs(value - (plain[i] ?? 0) - shift) / shift).toBeLessThan(1e-4)
+    })
+  })
+
+  test('on the clean image: the gradient goes back through the network', async () => {
+    const source = sourceOf(0)
+    const network = networks[0]
+    if (!network) throw new Error('no network')
+    const level = source.process.schedule.level(40)
+    const { cIn, cSkip, cOut } = source.process.prediction.numbers(level)
+    using noise = await drawNoise(source, 3, [0])
+    const x = await noise.data()
+    // log p = -½ ‖clean - 0.5‖², summed over the image.
+    const logDensity = async (at: Float32Array): Promise<number> => {
+      using input = Tensor.from(
+        at.map((value) => cIn * value),
+        [1, 3, 8, 8],
+      )
+      using pass = await network.forward(input, [source.process.label(level)], { gradient: false })
+      const output = await pass.output.data()
+      return output.reduce((sum, value, i) => sum - 0.5 * (cSkip * (at[i] ?? 0) + cOut * value - 0.5) ** 2, 0)
+    }
+    const guide = guideOnClean({ source, network }, async (clean) => {
+      const values = await clean.data()
+      return Tensor.from(
+        values.map((value) => 0.5 - value),
+        clean.shape,
+      )
+    })
+    using gradient = await guide(noise, level)
+    const analytic = await (gradient as Tensor<'float32'>).data()
+    for (const i of [0, 77, 150]) {
+      const step = 0.02
+      const moved = (by: number): Float32Array => x.map((value, k) => (k === i ? value + by : value))
+      const difference = ((await logDensity(moved(step))) - (await logDensity(moved(-step)))) / (2 * step)
+      expect(Math.abs((analytic[i] ?? 0) - difference)).toBeLessThan(2e-3 * Math.max(1, Math.abs(difference)))
+    }
+  })
+
+  test('that fail end the run with their own error', async () => {
+    const gradient = async (): Promise<Tensor> => {
+      throw new Error('the judge is out')
+    }
+    await expect(draw({ guides: [{ gradient }] })).rejects.toThrow('the judge is out')
+  })
+})
+
+describe('noise', () => {
+  test('given as `initial` draws what its keys draw', async () => {
+    using initial = await drawNoise(sourceOf(0), 4, [7, 8])
+    expect(await draw({ seed: 4, initial, count: 2 })).toEqual(await draw({ seed: 4, samples: [7, 8] }))
+  })
+
+  test('is interpolated from one end to the other at the length that it has', async () => {
+    using a = await drawNoise(sourceOf(0), 4, [1])
+    using b = await drawNoise(sourceOf(0), 4, [2])
+    using points = await interpolateNoise(a, b, 5)
+    const values = await points.data()
+    const [first, last] = [await a.data(), await b.data()]
+    expect(largestDifference(values.slice(0, tinyElements), first)).toBeLessThan(1e-6)
+    expect(largestDifference(values.slice(4 * tinyElements), last)).toBeLessThan(1e-6)
+    const norm = (part: Float32Array): number => Math.sqrt(part.reduce((sum, value) => sum + value * value, 0))
+    const middle = norm(values.slice(2 * tinyElements, 3 * tinyElements))
+    expect(middle).toBeGreaterThan(0.9 * Math.min(norm(first), norm(last)))
+  })
+
+  test('and an image are not both where a run begins', async () => {
+    using initial = await drawNoise(sourceOf(0), 4, [1])
+    await expect(draw({ initial, image: { images: pictures(1), strength: 0.5 }, count: 1 })).rejects.toThrow(
+      '`initial` and `image` both say where x begins',
+    )
+  })
+})
+
+test.each<[string, GenerateOptions, string]>([
+  [
+    'an image of another size',
+    { count: 2, image: { images: new Images(new Uint8Array(75), [1, 3, 5, 5]), strength: 0.5 } },
+    'Expected images of 3×8×8',
+  ],
+  [
+    'three images for two samples',
+    { count: 2, image: { images: pictures(3), strength: 0.5 } },
+    'Expected 1 image, or 2',
+  ],
+  [
+    'a strength of 0',
+    { count: 1, image: { images: pictures(1), strength: 0 } },
+    'Expected a number above 0, at most 1',
+  ],
+  ['a mask of another size', { count: 1, inpaint: { known: pictures(1), mask: [1, 0] } }, 'Expected 8×8 numbers'],
+  [
+    'a mask beyond 1',
+    { count: 1, inpaint: { known: pictures(1), mask: mask.map((m) => 2 * m) } },
+    'numbers from 0 to 1',
+  ],
+  ['a low resolution for a network that sees none', { count: 1, lowResolution: pictures(1) }, 'sees no image beside x'],
+])('%s is refused', async (_, options, message) => {
+  await expect(draw(options)).rejects.toThrow(message)
+})
