@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { linear } from '../../lib/diffusion/schedules/linear.js'
+import { createSchedule, parseDiffusion } from '../../lib/diffusion/diffusion-options.js'
 import { selectLevels } from '../../lib/sampling/levels.js'
 import { parseSampler, recordSampler } from '../../lib/sampling/samplers.js'
 import { gaussianNetwork, lawAt, moments, runAffine } from './affine-program.js'
@@ -7,7 +7,7 @@ import { propagateMoments } from './gaussian.js'
 import { contextOf } from './record-context.js'
 
 const data = { mean: 0.4, deviation: 0.6 }
-const schedule = linear.create({ kind: 'linear', steps: 1000, betaStart: 1e-4, betaEnd: 0.02, scaleToSteps: false })
+const schedule = createSchedule(parseDiffusion({ schedule: { kind: 'linear', steps: 1000 } }).schedule)
 
 describe('the law of x, read off the program', () => {
   test('is that of a run with unit vectors', async () => {
