@@ -1,0 +1,43 @@
+/**
+ * DDIM inversion (Song et al. 2021, arXiv 2010.02502, §4.3; Dhariwal and Nichol 2021, arXiv 2105.05233, appendix F): the
+ * probability-flow ODE from the image up to the noise that DDIM draws it from. x at the start is the image; the levels are
+ * walked from the clean one to the noisiest. From a level s up to a level t,
+ *
+ *     x_t = alpha_t (x_s - sigma_s noise) / alpha_s + sigma_t noise
+ *
+ * with the noise that the network predicts of x_s, told that it is at t: a step of DDIM from t would have asked it there
+ * (and at the clean image there is nothing to ask). The image comes back from `ddim` over the same levels up to an error
+ * of first order in the step.
+ *
+ * To a level without signal the noise in x_s is (x_s - alpha_s clean) / sigma_s, as the clean image is all that the network
+ * can tell there.
+ */
+import * as z from 'zod'
+import { defineSampler } from './define-sampler.js'
+import { pairs } from './levels.js'
+
+const ddimInversionSchema = z.strictObject({ kind: z.literal('ddim-inversion') })
+
+export const ddimInversion = defineSampler(
+  'ddim-inversion',
+  ddimInversionSchema,
+  (x, { levels, denoise, combine, emit }) => {
+    for (const [from, to] of pairs(levels.toReversed())) {
+      const clean = denoise(x, to)
+      // With noise = (x_s - alpha_t clean) / sigma_t, and q the ratio of sigma / alpha at s to that at t.
+      const q = (from.sigma * to.alpha) / (from.alpha * to.sigma)
+      x =
+        to.alpha === 0 && from.sigma > 0
+          ? combine([
+              [to.sigma / from.sigma, x],
+              [(-from.alpha * to.sigma) / from.sigma, clean],
+            ])
+          : combine([
+              [to.alpha / from.alpha + 1 - q, x],
+              [-to.alpha * (1 - q), clean],
+            ])
+      x = emit(x, clean)
+    }
+    return x
+  },
+)
