@@ -5,6 +5,7 @@
  */
 import { DpmError, expected } from '../errors.js'
 import { cleanLevel, type DiscreteSchedule, type Level, ratioOf } from './schedule.js'
+import { withoutTerminalSignal } from './zero-terminal-snr.js'
 
 /** How a family of schedules ties alpha and sigma together: alpha and sigma from their ratio, and where sampling starts. */
 export interface Family {
@@ -90,10 +91,14 @@ export function scheduleFromLevels(
  * 1 - abar would keep few of its digits.
  * @throws DpmError DPM_INVALID_OPTION unless every beta is above 0 and below 1.
  */
-export function scheduleFromBetas(name: string, betas: Float64Array): DiscreteSchedule {
+export function scheduleFromBetas(
+  name: string,
+  betas: Float64Array,
+  { zeroTerminalSnr = false }: { readonly zeroTerminalSnr?: boolean } = {},
+): DiscreteSchedule {
   let logAlphaBar = 0
   let lost = 0
-  const levels = Array.from(betas, (beta, time) => {
+  const logAlphaBars = Array.from(betas, (beta, time) => {
     if (!(beta > 0 && beta < 1)) {
       throw new DpmError(
         'DPM_INVALID_OPTION',
@@ -104,7 +109,10 @@ export function scheduleFromBetas(name: string, betas: Float64Array): DiscreteSc
     const sum = logAlphaBar + term
     lost = sum - logAlphaBar - term
     logAlphaBar = sum
-    return { alpha: Math.exp(logAlphaBar / 2), sigma: Math.sqrt(-Math.expm1(logAlphaBar)) }
+    return sum
   })
+  const levels = zeroTerminalSnr
+    ? withoutTerminalSignal(name, logAlphaBars)
+    : logAlphaBars.map((log) => ({ alpha: Math.exp(log / 2), sigma: Math.sqrt(-Math.expm1(log)) }))
   return scheduleFromLevels(name, levels, variancePreserving)
 }

@@ -5,7 +5,7 @@ import { expected } from '../errors.js'
 import { parseSpacing, type SpacingOptions, spacingDefinition } from './spacings/list.js'
 
 export interface StepSelection {
-  /** How many steps; every time of a discrete schedule when absent, 50 where time is continuous. */
+  /** How many steps; when absent what the spacing says, every time of a discrete schedule, 50 where time is continuous. */
   readonly steps?: number | undefined
   /** How the levels of the steps are spread; `trailing` when absent, `uniform` where time is continuous. */
   readonly spacing?: SpacingOptions | undefined
@@ -21,7 +21,17 @@ const continuousSteps = 50
 export function selectLevels(schedule: Schedule, selection: StepSelection = {}): readonly Level[] {
   const settings = parseSpacing(selection.spacing ?? (schedule.steps === undefined ? 'uniform' : 'trailing'))
   const definition = spacingDefinition(settings)
-  const count = selection.steps ?? schedule.steps ?? continuousSteps
+  const named = definition.count?.(settings)
+  if (named !== undefined && selection.steps !== undefined && selection.steps !== named) {
+    throw expected(
+      `${named}, the number of levels that spacing "${settings.kind}" names,`,
+      'steps',
+      selection.steps,
+      'Leave steps out.',
+      'DPM_INVALID_OPTION',
+    )
+  }
+  const count = named ?? selection.steps ?? schedule.steps ?? continuousSteps
   const most = definition.wholeTimes ? (schedule.steps ?? Number.MAX_SAFE_INTEGER) : 1_000_000
   if (!Number.isInteger(count) || count < 1 || count > most) {
     throw expected(`a whole number from 1 to ${most}`, 'steps', count, 'The schedule has no more times.')

@@ -22,16 +22,19 @@ test('the sampler in CONTRIBUTING is first-order: half the step, half the error'
   const { euler } = (await import(path)) as { euler: RecordedSampler }
 
   const list = { ...samplers, euler } satisfies Record<string, SamplerDefinition>
-  const schedule = linear.create({ kind: 'linear', steps: 1000, betaStart: 1e-4, betaEnd: 0.02, scaleToSteps: false })
+  const schedule = linear.create({
+    kind: 'linear',
+    steps: 1000,
+    betaStart: 1e-4,
+    betaEnd: 0.02,
+    scaleToSteps: false,
+    zeroTerminalSnr: false,
+  })
   // Data N(0.5, 0.3²): the exact denoiser is linear, and the exact end of x keeps its place in the distribution.
   const [center, deviation] = [0.5, 0.3]
   const draw = async (steps: number) => {
     const levels = selectLevels(schedule, { steps })
-    const program = record(
-      list.euler,
-      { kind: 'euler' },
-      contextOf(schedule, {}, { levels }),
-    )
+    const program = record(list.euler, { kind: 'euler' }, contextOf(schedule, {}, { levels }))
     const { output } = await runReference(program, {
       network: (x, time) => {
         const { alpha, sigma } = schedule.level(time)

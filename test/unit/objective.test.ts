@@ -69,7 +69,14 @@ describe('the objective', () => {
 describe('diffusion options', () => {
   test('are those of DDPM when nothing is said', () => {
     expect(parseDiffusion({})).toEqual({
-      schedule: { kind: 'linear', steps: 1000, betaStart: 1e-4, betaEnd: 0.02, scaleToSteps: false },
+      schedule: {
+        kind: 'linear',
+        steps: 1000,
+        betaStart: 1e-4,
+        betaEnd: 0.02,
+        scaleToSteps: false,
+        zeroTerminalSnr: false,
+      },
       prediction: { kind: 'noise' },
       variance: 'fixed-large',
       weighting: { kind: 'uniform' },

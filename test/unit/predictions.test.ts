@@ -17,7 +17,10 @@ const level: fc.Arbitrary<Level> = fc.oneof(
 const schedule = linear.create(linear.options.parse({ kind: 'linear' }))
 const numbersOf = (name: PredictionName, at: Level) => resolvePrediction(name, schedule).numbers(at)
 
-describe.each(Object.keys(predictions) as PredictionName[])('prediction %s', (name) => {
+// The previous mean follows from neighbouring times of one schedule, not from any level: predictions-conversion.test.ts.
+const anywhere = (Object.keys(predictions) as PredictionName[]).filter((name) => name !== 'previous-mean')
+
+describe.each(anywhere)('prediction %s', (name) => {
   test('gives the clean image back from its own target', () => {
     fc.assert(
       fc.property(level, number(-1, 1), number(-4, 4), (at, clean, noise) => {

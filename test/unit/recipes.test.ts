@@ -60,7 +60,14 @@ test('ddpm-cifar10 is what Ho et al. 2020 ran (arXiv 2006.11239; run_cifar.py, u
     classConditional: false,
   })
   expect(diffusion).toMatchObject({
-    schedule: { kind: 'linear', steps: 1000, betaStart: 1e-4, betaEnd: 0.02, scaleToSteps: false },
+    schedule: {
+      kind: 'linear',
+      steps: 1000,
+      betaStart: 1e-4,
+      betaEnd: 0.02,
+      scaleToSteps: false,
+      zeroTerminalSnr: false,
+    },
     prediction: { kind: 'noise' },
     variance: 'fixed-large',
     weighting: { kind: 'uniform' },

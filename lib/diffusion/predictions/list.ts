@@ -5,13 +5,21 @@ import { parseOptions } from '../../options/options.js'
 import type { Prediction, PredictionDefinition } from '../prediction.js'
 import type { Schedule } from '../schedule.js'
 import { cleanPrediction } from './clean.js'
+import { edmPrediction } from './edm.js'
+import { flowPrediction } from './flow.js'
 import { noisePrediction } from './noise.js'
+import { previousMeanPrediction } from './previous-mean.js'
+import { scorePrediction } from './score.js'
 import { velocityPrediction } from './velocity.js'
 
 export const predictions = {
   noise: noisePrediction,
   clean: cleanPrediction,
   velocity: velocityPrediction,
+  score: scorePrediction,
+  flow: flowPrediction,
+  edm: edmPrediction,
+  'previous-mean': previousMeanPrediction,
 } satisfies Record<string, PredictionDefinition>
 export type PredictionName = keyof typeof predictions
 

@@ -3,14 +3,15 @@
  * beta_t = min(1 - abar((t + 1) / T) / abar(t / T), 0.999).
  */
 import * as z from 'zod'
+import { betaOption, betaScheduleOptions } from '../beta-options.js'
 import { defineSchedule } from '../define-schedule.js'
 import { scheduleFromBetas } from '../discrete-schedule.js'
 
 const cosineSchema = z.strictObject({
   kind: z.literal('cosine'),
-  steps: z.int().min(1).max(1_000_000).default(1000).describe('T, the number of diffusion times'),
+  ...betaScheduleOptions,
   offset: z.number().min(0).lt(1).default(0.008).describe('s, which keeps the first betas from vanishing'),
-  maxBeta: z.number().gt(0).lt(1).default(0.999).describe('upper bound of every beta'),
+  maxBeta: betaOption.default(0.999).describe('upper bound of every beta'),
 })
 
 export type CosineSettings = z.output<typeof cosineSchema>
@@ -18,7 +19,7 @@ export type CosineSettings = z.output<typeof cosineSchema>
 export const cosine = defineSchedule({
   name: 'cosine',
   options: cosineSchema,
-  create: (settings) => scheduleFromBetas('cosine', cosineBetas(settings)),
+  create: (settings) => scheduleFromBetas('cosine', cosineBetas(settings), settings),
 })
 
 function cosineBetas({ steps, offset, maxBeta }: CosineSettings): Float64Array {

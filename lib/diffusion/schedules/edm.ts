@@ -18,8 +18,6 @@ const edmSchema = z.strictObject({
   sigmaMax: z.number().gt(0).default(80).describe('most noise that is sampled'),
 })
 
-export type EdmSettings = z.output<typeof edmSchema>
-
 export const edm = defineSchedule({
   name: 'edm',
   options: edmSchema,

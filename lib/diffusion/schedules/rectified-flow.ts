@@ -18,8 +18,6 @@ const rectifiedFlowSchema = z.strictObject({
   noisiest: z.number().gt(0).max(1).default(0.999).describe('time at which sampling starts; 1 has no signal at all'),
 })
 
-export type RectifiedFlowSettings = z.output<typeof rectifiedFlowSchema>
-
 export const rectifiedFlow = defineSchedule({
   name: 'rectified-flow',
   options: rectifiedFlowSchema,

@@ -12,8 +12,6 @@ import { linearRate, linearRateOptions } from './vp-sde.js'
 
 const subVpSdeSchema = z.strictObject({ kind: z.literal('sub-vp-sde'), ...linearRateOptions })
 
-export type SubVpSdeSettings = z.output<typeof subVpSdeSchema>
-
 /** alpha² + sigma = 1; alpha is the root of alpha² + ratio · alpha = 1. */
 const subVariancePreserving: Family = {
   fromRatio(ratio) {

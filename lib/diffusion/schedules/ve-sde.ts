@@ -20,8 +20,6 @@ const veSdeSchema = z.strictObject({
   cleanest: z.number().gt(0).lt(1).default(1e-5).describe('least time that is trained or sampled'),
 })
 
-export type VeSdeSettings = z.output<typeof veSdeSchema>
-
 export const veSde = defineSchedule({
   name: 've-sde',
   options: veSdeSchema,

@@ -26,8 +26,6 @@ export const linearRateOptions = {
 
 const vpSdeSchema = z.strictObject({ kind: z.literal('vp-sde'), ...linearRateOptions })
 
-export type VpSdeSettings = z.output<typeof vpSdeSchema>
-
 export const vpSde = defineSchedule({
   name: 'vp-sde',
   options: vpSdeSchema,

@@ -1,10 +1,31 @@
-/** Time i is i · floor(T / count), from 0: a whole stride, so the noisiest times may be left out (diffusers "leading"). */
+/**
+ * Time i is offset + i · floor(T / count): a whole stride, so the noisiest times may be left out (diffusers "leading"; its
+ * `steps_offset` is 1 for Stable Diffusion).
+ */
 import * as z from 'zod'
+import { expected } from '../../errors.js'
 import { defineSpacing, descending, wholeTimes } from './spacing.js'
 
 export const leadingSpacing = defineSpacing({
   name: 'leading',
-  options: z.strictObject({ kind: z.literal('leading') }),
+  options: z.strictObject({
+    kind: z.literal('leading'),
+    offset: z.int().min(0).max(1_000_000).default(0).describe('the last and cleanest time that is visited'),
+  }),
   wholeTimes: true,
-  create: () => wholeTimes('leading', (total, count) => descending(count, (i) => i * Math.floor(total / count))),
+  create: ({ offset }) =>
+    wholeTimes('leading', (total, count) => {
+      const stride = Math.floor(total / count)
+      const most = total - 1 - (count - 1) * stride
+      if (offset > most) {
+        throw expected(
+          `a whole number from 0 to ${most}, because ${count} of ${total} times are visited,`,
+          'spacing.offset',
+          offset,
+          'Use fewer steps.',
+          'DPM_INVALID_OPTION',
+        )
+      }
+      return descending(count, (i) => offset + i * stride)
+    }),
 })

@@ -2,11 +2,19 @@
 import * as z from 'zod'
 import { nameOrOptions, schemasOf } from '../../options/kind-schema.js'
 import { parseOptions } from '../../options/options.js'
+import { betaSpacing } from './beta.js'
+import { betasSpacing } from './betas.js'
+import { exponentialSpacing } from './exponential.js'
 import { karrasSpacing } from './karras.js'
 import { leadingSpacing } from './leading.js'
 import { linspaceSpacing } from './linspace.js'
+import { logSnrSpacing } from './log-snr.js'
 import { quadraticSpacing } from './quadratic.js'
+import { ratiosSpacing } from './ratios.js'
+import { sectionsSpacing } from './sections.js'
 import type { SpacingDefinition } from './spacing.js'
+import { strideSpacing } from './stride.js'
+import { timesSpacing } from './times.js'
 import { trailingSpacing } from './trailing.js'
 import { uniformSpacing } from './uniform.js'
 
@@ -16,7 +24,15 @@ export const spacings = {
   trailing: trailingSpacing,
   linspace: linspaceSpacing,
   quadratic: quadraticSpacing,
+  stride: strideSpacing,
+  sections: sectionsSpacing,
   karras: karrasSpacing,
+  exponential: exponentialSpacing,
+  'log-snr': logSnrSpacing,
+  beta: betaSpacing,
+  times: timesSpacing,
+  ratios: ratiosSpacing,
+  betas: betasSpacing,
 } satisfies Record<string, SpacingDefinition>
 
 export const spacingSchema = nameOrOptions(z.discriminatedUnion('kind', schemasOf(spacings)))

@@ -1,7 +1,7 @@
 /** What spacings of the ratio sigma / alpha share: its two ends, and levels between them. */
 import * as z from 'zod'
 import { type Level, ratioOf, type Schedule } from '../../diffusion/schedule.js'
-import { DpmError } from '../../errors.js'
+import { DpmError, expected } from '../../errors.js'
 
 export const ratioRangeOptions = {
   sigmaMin: z.number().gt(0).optional().describe("least sigma / alpha; the schedule's own when absent"),
@@ -25,8 +25,7 @@ export function ratioRange(
   schedule: Schedule,
   options: { readonly sigmaMin?: number | undefined; readonly sigmaMax?: number | undefined },
 ): RatioRange {
-  const least = ratioOf(schedule.level(schedule.cleanest))
-  const most = ratioOf(schedule.level(schedule.noisiest))
+  const [least, most] = endsOf(schedule)
   const { sigmaMin = least, sigmaMax = most } = options
   const refuse = (what: string, cure: string): DpmError =>
     new DpmError('DPM_INVALID_OPTION', `Spacing "${name}" ${what} with schedule \`${schedule.name}\`. ${cure}`)
@@ -46,6 +45,23 @@ export function ratioRange(
     throw refuse(`goes from sigma / alpha ${sigmaMax} to ${sigmaMin}`, 'Choose a sigmaMin below sigmaMax.')
   }
   return { sigmaMin, sigmaMax }
+}
+
+/** The ratio itself. @throws DpmError DPM_INVALID_OPTION when it lies beyond the ends of the schedule. */
+export function requireRatio(name: string, schedule: Schedule, ratio: number): number {
+  const [least, most] = endsOf(schedule)
+  if (ratio >= least * (1 - tolerance) && ratio <= most * (1 + tolerance)) return ratio
+  throw expected(
+    `sigma / alpha from ${least} to ${most}, the ends of schedule "${schedule.name}",`,
+    `spacing ${name}`,
+    ratio,
+    '',
+    'DPM_INVALID_OPTION',
+  )
+}
+
+function endsOf(schedule: Schedule): readonly [number, number] {
+  return [ratioOf(schedule.level(schedule.cleanest)), ratioOf(schedule.level(schedule.noisiest))]
 }
 
 /**

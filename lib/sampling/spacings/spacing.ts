@@ -15,6 +15,8 @@ export interface SpacingDefinition<Schema extends KindSchema = KindSchema> {
   readonly schema: Schema
   /** Whether only whole times of a discrete schedule are visited: then there are no more steps than times. */
   readonly wholeTimes: boolean
+  /** How many levels the options name; absent where they name none and `steps` says how many. */
+  readonly count?: (settings: z.output<Schema>) => number
   create(settings: z.output<Schema>): Spacing
 }
 
@@ -22,6 +24,7 @@ export function defineSpacing<Schema extends KindSchema>(definition: {
   readonly name: string
   readonly options: Schema
   readonly wholeTimes: boolean
+  readonly count?: (settings: z.output<Schema>) => number
   readonly create: (settings: z.output<Schema>) => Spacing
 }): SpacingDefinition<Schema> {
   const { options, ...rest } = definition
@@ -38,6 +41,23 @@ export function wholeTimes(name: string, times: (total: number, count: number) =
     const chosen = count === 1 ? [discrete.noisiest] : times(discrete.steps, count)
     return chosen.map((time) => discrete.level(time))
   }
+}
+
+/**
+ * `count` levels of continuous time from the noisiest to the time `last`.
+ * @param between the time after a share, 0 to 1, of the way
+ */
+export function timesBetween(
+  schedule: Schedule,
+  count: number,
+  last: number,
+  between: (share: number, first: number, last: number) => number,
+): readonly Level[] {
+  const first = schedule.noisiest
+  // The ends are exact: powers and roots would miss them by a rounding, and so leave the schedule.
+  return Array.from({ length: count }, (_, i) =>
+    schedule.level(i === 0 ? first : i === count - 1 ? last : between(i / (count - 1), first, last)),
+  )
 }
 
 /** Rounds halves to even, as NumPy does: spacings of published code depend on it. */
