@@ -139,10 +139,14 @@ function forests(vertices: number, bySize: readonly Tree[][], largest: number, l
   return found
 }
 
-const vertexCount = (tree: Tree): number => 1 + total(tree.map(vertexCount))
+function vertexCount(tree: Tree): number {
+  return 1 + total(tree.map(vertexCount))
+}
 
 /** γ: the vertices of the tree times the densities of what hangs from its root. */
-const density = (tree: Tree): number => tree.reduce((product, branch) => product * density(branch), vertexCount(tree))
+function density(tree: Tree): number {
+  return tree.reduce((product, branch) => product * density(branch), vertexCount(tree))
+}
 
 /** Φ_i of every stage i: the product over the branches of Σ_j a_ij Φ_j(branch). */
 function elementaryWeights(tree: Tree, stages: Tableau['stages']): number[] {
