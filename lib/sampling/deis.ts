@@ -6,8 +6,8 @@
  *
  * with l_j the Lagrange polynomials in `variable`: the schedule's `time` as in the paper, or log r (`log-ratio`) as diffusers
  * has it. (In r itself it is `lms`.) The integrals are Gauss–Legendre sums to float64's digits. Time between the whole times
- * of a discrete schedule is where log r is linear. The first steps have fewer levels behind them; the step to the clean
- * image is DDIM's, as log r ends nowhere there.
+ * of a discrete schedule is where log r is linear. The first steps have fewer levels behind them and are of lower order; the
+ * step to the clean image is DDIM's, as log r ends nowhere there.
  */
 import * as z from 'zod'
 import { type Level, ratioOf, type Schedule } from '../diffusion/schedule.js'

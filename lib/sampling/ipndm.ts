@@ -5,7 +5,7 @@
  *     y_s = y_t + (r_s - r_t) sum of c_j direction_j,   c = (55, -59, 37, -9) / 24 and the lower orders of the first steps.
  *
  * PNDM without its Runge–Kutta start: one evaluation a step. The coefficients hold for even steps of r, where the order is
- * `order`; with other spacings it is 2 at most, for which `lms` and `deis` have weights of their own.
+ * `order` but for the first steps; with other spacings it is 2 at most, for which `lms` and `deis` have weights of their own.
  */
 import * as z from 'zod'
 import { ratioOf } from '../diffusion/schedule.js'

@@ -4,9 +4,9 @@
  *
  *     y_s = y_t + sum of weight_j direction_j,   weight_j = integral from r_t to r_s of l_j(r) dr,
  *
- * with l_j the Lagrange polynomials through those levels' r. The integrals are exact. The first steps have fewer levels
- * behind them. This is DEIS with polynomials in rho (rho-AB of Zhang and Chen 2023, arXiv 2204.13902); with even steps of r
- * its order is `order`.
+ * with l_j the Lagrange polynomials through those levels' r. The integrals are exact, whatever the steps. The first steps have
+ * fewer levels behind them and are of lower order, which is seen only where the direction changes much at the start. This is
+ * DEIS with polynomials in rho (rho-AB of Zhang and Chen 2023, arXiv 2204.13902).
  */
 import * as z from 'zod'
 import { ratioOf } from '../diffusion/schedule.js'
