@@ -9,8 +9,9 @@
  * that one.
  *
  * Noise `path`: both steps follow one path, so the noise of the second is in part that of the first, as it has come down
- * from the middle; `independent`: each has its own. The draw half way has the purpose `churn`. No noise refines a Brownian
- * path from one step count to another. eta 0 is `dpm++2s`.
+ * from the middle; the variance of x then errs by the square of the step. `independent`: each has its own, as in diffusers,
+ * and the variance errs by the step. The draw half way has the purpose `churn`. No noise refines a Brownian path from one
+ * step count to another. eta 0 is `dpm++2s`.
  */
 import * as z from 'zod'
 import type { Level } from '../diffusion/schedule.js'
