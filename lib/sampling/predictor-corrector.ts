@@ -123,12 +123,22 @@ const correctors: Record<Settings['corrector'], Mover> = {
       const size = ratio(noise, score, { measure: 'norm', factor: 2 * scale * scale, power: 2 })
       // sqrt(2 e), which is a multiple of the ratio itself.
       const spread = ratio(noise, score, { measure: 'norm', factor: 2 * scale, power: 1 })
-      return (from) => combine([[1, from], [1, multiply(size, score)], [1, multiply(spread, noise)]]) // biome-ignore format: one sum
+      return (from) =>
+        combine([
+          [1, from],
+          [1, multiply(size, score)],
+          [1, multiply(spread, noise)],
+        ])
     }),
   annealed: (x, step, verbs) =>
     corrections(x, step, verbs, (score, noise) => {
       const scale = verbs.options.snr * step.shrink * step.from.sigma
-      return (from) => verbs.combine([[1, from], [2 * scale * scale, score], [2 * scale, noise]]) // biome-ignore format: one sum
+      return (from) =>
+        verbs.combine([
+          [1, from],
+          [2 * scale * scale, score],
+          [2 * scale, noise],
+        ])
     }),
   none: (x) => ({ x, clean: undefined }),
 }

@@ -40,7 +40,10 @@ export const repaint = defineSampler('repaint', repaintSchema, (x, verbs) => {
     if (!here || !there) throw expected(`a level from 0 to ${levels.length - 1}`, 'walk', [from, to])
     if (back) {
       const deviation = Math.sqrt(posterior(there, here).forwardVariance)
-      x = combine([[there.alpha / here.alpha, x], [deviation, noise(returns++, 'churn')]]) // biome-ignore format: one sum
+      x = combine([
+        [there.alpha / here.alpha, x],
+        [deviation, noise(returns++, 'churn')],
+      ])
       continue
     }
     const ancestral = denoiseAncestral(x, here, there, { step: steps++, variance })

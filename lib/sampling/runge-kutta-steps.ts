@@ -86,7 +86,12 @@ function rungeKuttaStep(
     const at = moved(level, stages[i] ?? [])
     const clean = denoise(at, level)
     const factors = path.slope(level)
-    slopes.push(combine([[factors.x, at], [factors.clean, clean]])) // biome-ignore format: one sum
+    slopes.push(
+      combine([
+        [factors.x, at],
+        [factors.clean, clean],
+      ]),
+    )
     first ??= clean
   })
   if (!first) throw new DpmError('DPM_INTERNAL', 'A Runge–Kutta table has no stages.')

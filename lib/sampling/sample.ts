@@ -10,7 +10,7 @@ import {
 import { createGuidance, type GuidanceOptions, guidanceDefinition, parseGuidance } from '../diffusion/guidance/list.js'
 import { isLearned, type VarianceKind, varianceKinds } from '../diffusion/posterior.js'
 import { type PredictionOptions, resolvePrediction } from '../diffusion/predictions/list.js'
-import type { Level, Schedule } from '../diffusion/schedule.js'
+import { type Level, requireNoise, type Schedule } from '../diffusion/schedule.js'
 import { DpmError, expected } from '../errors.js'
 import { parseOptions } from '../options/options.js'
 import { normals } from '../random/philox.js'
@@ -19,7 +19,7 @@ import { solveAdaptive } from './adaptive.js'
 import { selectLevels } from './levels.js'
 import type { Condition, Program } from './program.js'
 import type { RecordContext } from './recorder.js'
-import { type ReferenceGuide, type ReferenceStep, referenceSteps } from './reference-executor.js'
+import { type ReferenceGuide, type ReferenceNetwork, type ReferenceStep, referenceSteps } from './reference-executor.js'
 import { parseSampler, recordSampler, type SamplerOptions, samplerDefinition } from './samplers.js'
 import type { SpacingOptions } from './spacings/list.js'
 
@@ -82,6 +82,8 @@ export interface SampleOptions {
   readonly clip?: DiffusionOptions['clip']
   /** Variance of ancestral samplers; `fixed-large` when absent. With a learned one the denoiser returns F, then v. */
   readonly variance?: VarianceKind | undefined
+  /** Sample even where the schedule ends with signal left, so that its own noise is not what training saw there. */
+  readonly allowSignal?: boolean | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -89,7 +91,7 @@ export interface SampleResult {
   /** N × elements. */
   readonly data: Float64Array<ArrayBuffer>
   readonly shape: readonly number[]
-  /** How often the denoiser was asked. */
+  /** How often the denoiser was asked; by an adaptive sampler, which asks sample by sample, about the one that took most. */
   readonly evaluations: number
   /** What ran; undefined with an adaptive sampler. */
   readonly program: Program | undefined
@@ -125,6 +127,8 @@ export async function* sampleSteps(options: SampleOptions): AsyncGenerator<Refer
   if (guidanceDefinition(guided).networks > 0 && !options.weaker) {
     throw expected('a denoiser', 'weaker', options.weaker, `Guidance "${guided.kind}" moves away from it.`)
   }
+  const start = image ? 'image' : options.initial ? 'given' : 'noise'
+  if (start === 'noise' && !options.allowSignal) requireNoise(schedule)
   const asked = new LevelLabels(levels)
   const denoisers = [options.denoiser, ...(options.weaker ? [options.weaker] : [])]
   const context: RecordContext = {
@@ -138,31 +142,40 @@ export async function* sampleSteps(options: SampleOptions): AsyncGenerator<Refer
     condition: guidance === undefined ? 'null' : 'given',
     guidance: createGuidance(guided),
     guides: guides.map(({ scale = 1 }) => ({ scale })),
-    start: image ? 'image' : options.initial ? 'given' : 'noise',
+    start,
     inpaint: inpaint !== undefined,
   }
   const x = options.initial ?? initialNoise(seed, samples, elements)
   const definition = samplerDefinition(settings)
+  const network: ReferenceNetwork = (input, label, condition, index) => {
+    const level = asked.level(label)
+    return (denoisers[index] ?? options.denoiser)(input, { ...level, step: asked.step(level), condition })
+  }
+  const gradients = guides.map(({ gradient }) => gradient)
+  const inputs = { x, ...(image && { image: image.data }), ...inpaint }
   if (definition.adaptive) {
-    const first = levels[0] ?? schedule.clean
-    const start =
-      context.start === 'given' ? Float64Array.from(x) : Float64Array.from(x, (one) => schedule.prior(first) * one)
     const solution = yield* solveAdaptive(definition, settings, context, {
-      x: start,
+      // One sample after another, since each has its own level.
+      async ask(questions) {
+        const outputs: ArrayLike<number>[] = []
+        for (const { x, label, condition, network: index } of questions) {
+          outputs.push(await network(x, label, condition, index))
+        }
+        return outputs
+      },
+      guides: gradients,
+      inputs,
       count,
-      denoisers,
+      elements,
       signal: options.signal,
     })
     return { ...solution, shape: options.shape, program: undefined }
   }
   const program = recordSampler(settings, context)
   const { output, evaluations } = yield* referenceSteps(program, {
-    network: (input, label, condition, index) => {
-      const level = asked.level(label)
-      return (denoisers[index] ?? options.denoiser)(input, { ...level, step: asked.step(level), condition })
-    },
-    guides: guides.map(({ gradient }) => gradient),
-    inputs: { x, ...(image && { image: image.data }), ...inpaint },
+    network,
+    guides: gradients,
+    inputs,
     shape,
     samples,
     seed,

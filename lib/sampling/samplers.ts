@@ -34,6 +34,8 @@ import type { Program } from './program.js'
 import { type RecordContext, record } from './recorder.js'
 import { repaint } from './repaint.js'
 import { rk4 } from './rk4.js'
+import { rk23 } from './rk23.js'
+import { rk45 } from './rk45.js'
 import { rungeKutta } from './runge-kutta.js'
 import { unipc } from './unipc.js'
 
@@ -67,6 +69,8 @@ export const samplers = {
   'flow-euler': flowEuler,
   'flow-midpoint': flowMidpoint,
   'flow-heun': flowHeun,
+  rk23,
+  rk45,
   repaint,
 } satisfies Record<string, SamplerDefinition>
 export type SamplerKind = keyof typeof samplers
