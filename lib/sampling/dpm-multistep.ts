@@ -50,10 +50,8 @@ export function dpmMultistep(x: Value, verbs: SamplerVerbs<unknown>, settings: M
   let known: readonly Prediction[] = []
   pairs(levels).forEach(([from, to], step) => {
     const clean = denoise(x, from)
-    const lambda = lambdaOf(from)
     const lowered = lowerOrderFinal && steps < fewSteps && step === steps - 2
-    // A prediction at a level without signal is infinitely far away.
-    known = [{ clean, lambda }, ...known].filter((one) => Number.isFinite(one.lambda)).slice(0, lowered ? 2 : order)
+    known = [{ clean, lambda: lambdaOf(from) }, ...known].slice(0, lowered ? 2 : order)
     const numbers = dataStep(from, to, eta)
     const terms: Terms = [
       [numbers.keep, x],

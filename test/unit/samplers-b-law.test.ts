@@ -212,6 +212,11 @@ describe('inversion', () => {
     expect(Math.log2(coarse / fine)).toBeLessThan(1.1)
   })
 
+  test('to a level without signal the clean image is not lost: ten steps of rectified flow come back to 0.04', () => {
+    const levels = selectLevels(flow, { steps: 10 })
+    expect(Math.abs(end('ddim', flow, levels, end('ddim-inversion', flow, levels, 0.9)) - 0.9)).toBeLessThan(0.04)
+  })
+
   test('ends near the noise that the exact flow draws the image from', () => {
     const levels = selectLevels(vp, { steps: 1000 })
     const [first = vp.clean] = levels
