@@ -10,11 +10,10 @@
 import * as z from 'zod'
 import { bitsPerDimension, logMeanExp } from '../diffusion/likelihood/bits-per-dimension.js'
 import { dequantizationKinds, dequantizations } from '../diffusion/likelihood/dequantization.js'
-import { probeKinds, type Trace } from '../diffusion/likelihood/flow.js'
-import { type FlowSolver, flowDensity, flowSolverKinds } from '../diffusion/likelihood/flow-density.js'
 import type { Level } from '../diffusion/schedule.js'
 import { DpmError, expected } from '../errors.js'
 import { uniforms } from '../random/uniforms.js'
+import { type FlowSolver, flowDensity, flowSolverKinds } from './flow-density.js'
 import {
   defineLikelihoodMethod,
   type LikelihoodBatch,
@@ -22,15 +21,17 @@ import {
   type LikelihoodRun,
   type MethodContext,
 } from './likelihood-method.js'
+import { probeKinds, type Trace } from './probability-flow.js'
 
 const odeSchema = z.strictObject({
   kind: z.literal('ode'),
   solver: z
     .enum(flowSolverKinds)
     .default('rk45')
-    .describe('rk45: steps that adapt to each image; rk4, heun: a fixed number of steps'),
+    .describe('rk45: steps that adapt to each image; the others take a fixed number of steps'),
   tolerance: z.number().gt(0).lt(1).default(1e-5).describe('of rk45, relative and absolute'),
-  steps: z.int().min(1).default(64).describe('of rk4 and heun'),
+  maxEvaluations: z.int().min(10).default(10_000).describe('that rk45 may take for one image'),
+  steps: z.int().min(1).default(64).describe('of the other solvers'),
   trace: z
     .enum([...probeKinds, 'exact'])
     .default('rademacher')
@@ -134,8 +135,8 @@ class FlowLikelihood implements LikelihoodRun<OdeDetails> {
   }
 }
 
-function solverOf({ solver: kind, tolerance, steps }: OdeSettings): FlowSolver {
-  return kind === 'rk45' ? { kind, relativeTolerance: tolerance, absoluteTolerance: tolerance } : { kind, steps }
+function solverOf({ solver: kind, tolerance, maxEvaluations, steps }: OdeSettings): FlowSolver {
+  return kind === 'rk45' ? { kind, tolerance, maxEvaluations } : { kind, steps }
 }
 
 function traceOf(kind: OdeSettings['trace'], probes: number): Trace {

@@ -8,6 +8,7 @@
  * in bits per dimension, with the model's mean the posterior's at the clean image that it predicts. Beside each term the
  * mean squared errors of that clean image and of the noise that follows from it, as improved diffusion prints them.
  */
+import { DpmError } from '../../errors.js'
 import { normals } from '../../random/philox.js'
 import type { DiscreteSchedule, Schedule } from '../schedule.js'
 import { bitsPerDimension } from './bits-per-dimension.js'
@@ -103,8 +104,16 @@ export function modelAt(
 ): { readonly mean: number; readonly logVariance: number } {
   return {
     mean: step.meanNoisy * noisy + step.meanClean * clean,
-    logVariance: step.halfRange === 0 ? step.middle : step.middle + step.halfRange * (v ?? Number.NaN),
+    logVariance: step.halfRange === 0 ? step.middle : step.middle + step.halfRange * said(v),
   }
+}
+
+function said(v: number | undefined): number {
+  if (v !== undefined) return v
+  throw new DpmError(
+    'DPM_INVALID_ARGUMENT',
+    'The variance of the model is learned, but its denoiser says only the clean image. Return the variance beside it, or choose a fixed one.',
+  )
 }
 
 export function limited(clean: number, clip: CleanRange): number {

@@ -18,11 +18,11 @@
  * covariance 1 that are drawn once for the whole way (Hutchinson 1989; Grathwohl et al. 2019, arXiv 1810.01367). Random
  * signs (Rademacher) have less variance than normals: for them v · v is D.
  */
-import { DpmError, throwIfAborted } from '../../errors.js'
-import { normals } from '../../random/philox.js'
-import { uniforms } from '../../random/uniforms.js'
-import type { Level, Schedule } from '../schedule.js'
-import { denoiseAndProbe, elementsOf, type LikelihoodDenoiser } from './likelihood-denoiser.js'
+import { denoiseAndProbe, elementsOf, type LikelihoodDenoiser } from '../diffusion/likelihood/likelihood-denoiser.js'
+import type { Level, Schedule } from '../diffusion/schedule.js'
+import { DpmError, throwIfAborted } from '../errors.js'
+import { normals } from '../random/philox.js'
+import { uniforms } from '../random/uniforms.js'
 
 /** Distributions of a trace probe: element by element with mean 0 and variance 1. */
 export const probeKinds = ['rademacher', 'gaussian'] as const
@@ -31,7 +31,7 @@ export type ProbeKind = (typeof probeKinds)[number]
 /** What a trace is made of: so many probes of a kind, or every axis in turn. */
 export type Trace = { readonly kind: ProbeKind; readonly probes: number } | { readonly kind: 'exact' }
 
-export interface FlowProblem {
+export interface FlowOptions {
   readonly denoiser: LikelihoodDenoiser
   /** N × elements, taken as x at `start`. */
   readonly x: Float64Array
@@ -52,16 +52,12 @@ export interface Slopes {
   readonly divergences: Float64Array
 }
 
-export class Flow {
+/** Slopes along theta, and log p once the end has been reached. */
+export class ProbabilityFlow {
   readonly elements: number
   readonly begin: number
   readonly end: number
-  /** N × elements. */
-  readonly u: Float64Array
-  /** The divergence's integral so far, N. */
-  readonly integrals: Float64Array
-  readonly evaluations: number[]
-  readonly #request: FlowProblem
+  readonly #options: FlowOptions
   readonly #schedule: Schedule
   readonly #last: Level
   readonly #probes: readonly Float64Array[]
@@ -70,19 +66,16 @@ export class Flow {
   /** v · v of each sample, the mean over its probes: an estimate of D. */
   readonly #powers: Float64Array
 
-  constructor(request: FlowProblem) {
-    const { x, examples, start, denoiser } = request
-    this.#request = request
+  constructor(options: FlowOptions) {
+    const { x, examples, start, denoiser } = options
+    this.#options = options
     this.#schedule = denoiser.schedule
     this.#last = this.#schedule.level(this.#schedule.noisiest)
     this.elements = elementsOf(x, examples.length, 'x')
     this.begin = angleOf(start)
     this.end = angleOf(this.#last)
-    this.u = x.map((value) => value / radiusOf(start))
-    this.integrals = new Float64Array(examples.length)
-    this.evaluations = examples.map(() => 0)
     this.#probes = this.#drawProbes()
-    const share = request.trace.kind === 'exact' ? 1 : 1 / request.trace.probes
+    const share = options.trace.kind === 'exact' ? 1 : 1 / options.trace.probes
     this.#share = share
     this.#powers = new Float64Array(examples.length)
     for (const probe of this.#probes) {
@@ -95,7 +88,7 @@ export class Flow {
 
   /** @param samples S. @param angles S. @param u S × elements. */
   async slopes(samples: readonly number[], angles: readonly number[], u: Float64Array): Promise<Slopes> {
-    const { denoiser, examples, signal } = this.#request
+    const { denoiser, examples, signal } = this.#options
     throwIfAborted(signal, 'The likelihood')
     const elements = this.elements
     const levels = angles.map((angle) => this.#levelAt(angle))
@@ -121,38 +114,42 @@ export class Flow {
       const angle = angles[s] ?? 0
       return ((this.#powers[samples[s] ?? 0] ?? 0) * Math.cos(angle) - (radii[s] ?? 0) * one) / Math.sin(angle)
     })
-    for (const [s, sample] of samples.entries()) {
-      this.evaluations[sample] = (this.evaluations[sample] ?? 0) + 1
-      if (Number.isFinite(divergences[s]) && slope.subarray(s * elements, (s + 1) * elements).every(Number.isFinite))
+    for (const [s, divergence] of divergences.entries()) {
+      if (Number.isFinite(divergence) && slope.subarray(s * elements, (s + 1) * elements).every(Number.isFinite))
         continue
       throw new DpmError(
         'DPM_NON_FINITE',
-        `The probability flow of image ${asked[s]} is not finite at time ${levels[s]?.time}. The network gives NaN or infinite numbers there: look at it with \`precision\` float32.`,
+        `The probability flow of image ${asked[s]} is not finite at time ${levels[s]?.time}: the network gives NaN or infinite numbers there. Look at it with \`precision\` float32.`,
       )
     }
     return { u: slope, divergences }
   }
 
-  logDensities(): Float64Array {
-    const { elements } = this
+  /** x at the start as u, N × elements. */
+  first(): Float64Array {
+    const radius = radiusOf(this.#options.start)
+    return this.#options.x.map((value) => value / radius)
+  }
+
+  /**
+   * log p(x) at the start of one sample, in nats.
+   * @param u where it ended, elements. @param integral of the divergence on the way there.
+   */
+  logDensity(u: Float64Array, integral: number): number {
     const prior = this.#schedule.prior(this.#last)
-    const [first, last] = [radiusOf(this.#request.start), radiusOf(this.#last)]
-    const perElement = Math.log(last / first) - Math.log(prior) - Math.log(2 * Math.PI) / 2
-    return this.integrals.map((integral, sample) => {
-      let squares = 0
-      for (let i = sample * elements; i < (sample + 1) * elements; i++)
-        squares += ((last * (this.u[i] ?? 0)) / prior) ** 2
-      return integral + elements * perElement - squares / 2
-    })
+    const [first, last] = [radiusOf(this.#options.start), radiusOf(this.#last)]
+    const ofElement = Math.log(last / first) - Math.log(prior) - Math.log(2 * Math.PI) / 2
+    return u.reduce((sum, value) => sum + ofElement - ((last * value) / prior) ** 2 / 2, integral)
   }
 
   #levelAt(angle: number): Level {
-    if (angle >= this.end) return this.#last
-    return angle <= this.begin ? this.#request.start : this.#schedule.atRatio(Math.tan(angle))
+    // u at the end is known to a rounding only, and alpha there may be 0: the level itself is meant.
+    if (angle >= this.end - 1e-12) return this.#last
+    return angle <= this.begin ? this.#options.start : this.#schedule.atRatio(Math.tan(angle))
   }
 
   #drawProbes(): Float64Array[] {
-    const { trace, x, examples, draw, seed } = this.#request
+    const { trace, x, examples, draw, seed } = this.#options
     const { elements } = this
     if (trace.kind === 'exact') {
       return Array.from({ length: elements }, (_, axis) => x.map((_, i) => (i % elements === axis ? 1 : 0)))
