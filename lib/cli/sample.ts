@@ -20,10 +20,11 @@ import {
   wholeNumber,
 } from './flags.js'
 import { interruptible } from './interrupt.js'
+import { addEditFlags, type EditFlags, resolveEdits } from './sample-edits.js'
 import { StatusLine } from './status-line.js'
 import { count, shapeText } from './words.js'
 
-interface SampleFlags extends CommonFlags {
+interface SampleFlags extends CommonFlags, EditFlags {
   readonly count?: number
   readonly classes?: string
   readonly guidance?: number
@@ -41,6 +42,7 @@ interface SampleFlags extends CommonFlags {
   readonly files?: boolean
   readonly columns?: number
   readonly gif?: string
+  readonly clean?: boolean
 }
 
 const help = `
@@ -49,12 +51,14 @@ Examples:
   dpm-torch sample runs/sprites --classes "Food & Drink,Flags" --guidance 3 --count 32 --out food.png
   dpm-torch sample runs/sprites --sampler ddpm --gif denoising.gif
   dpm-torch sample runs/sprites --count 1000 --out images/ --files
+  dpm-torch sample runs/sprites --image cat.png --strength 0.5 --gif out.gif --clean
+  dpm-torch sample runs/sprites --known cat.png --mask hole.png --sampler repaint
 
 What is not given is taken from the run's own previews. Image k of a seed is the same however many are drawn; with
 --chunk to the last bit.`
 
 export function sampleCommand(): Command {
-  return new Command('sample')
+  const command = new Command('sample')
     .description('draw images from a run folder or a checkpoint')
     .argument('<run>', 'a run folder, or a .safetensors checkpoint')
     .option('--count <number>', 'how many images (default: 16, or as many as fill the rows of classes)', wholeNumber(1))
@@ -77,9 +81,8 @@ export function sampleCommand(): Command {
     .addOption(new Option('--files', 'a file for each image, in the folder --out'))
     .option('--columns <number>', 'images in a row of the picture', wholeNumber(1))
     .option('--gif <file>', 'how the images come out of noise, as an animation')
-    .addOption(jsonFlag())
-    .addHelpText('after', help)
-    .action(run)
+    .option('--clean', 'the animation shows the clean images that the network predicts on the way')
+  return addEditFlags(command).addOption(jsonFlag()).addHelpText('after', help).action(run)
 }
 
 async function run(path: string, flags: SampleFlags): Promise<void> {
@@ -101,11 +104,13 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
         ...(flags.precision === undefined ? {} : { precision: flags.precision }),
         ...(flags.weights === undefined ? {} : { weights: weightsOf(flags.weights) }),
       })
-      const { options, columns } = await resolveOptions(model, stored.previews, flags)
-      const program = model.record(options)
-      line.print(`${stored.name}${describe(model, options, program.steps)}`)
+      const { options: asked, columns } = await resolveOptions(model, stored.previews, flags)
+      using edits = await resolveEdits(model, flags, asked)
+      const options = { ...asked, ...edits.options }
+      const steps = model.stepsOf(options)
+      line.print(`${stored.name}${describe(model, options, steps)}`)
       const onStep = (step: number): void =>
-        line.show(() => `step ${step} of ${program.steps} · ${formatDuration((performance.now() - startedAt) / 1000)}`)
+        line.show(() => `step ${step} of ${steps} · ${formatDuration((performance.now() - startedAt) / 1000)}`)
       const images = await draw(model, { ...options, signal }, flags, columns, onStep)
       const written = await write(images, place, columns)
       line.clear()
@@ -113,7 +118,7 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
       if (flags.json) {
         const { count: drawn, sampler, seed, guidance, spacing } = options
         const gif = flags.gif ?? null
-        const settings = { count: drawn, sampler, steps: program.steps, spacing, seed, guidance: guidance ?? null }
+        const settings = { count: drawn, sampler, steps, spacing, seed, guidance: guidance ?? null }
         console.log(
           JSON.stringify({ ...written, gif, ...settings, classes: options.classes ?? null, step: model.step, seconds }),
         )
@@ -218,7 +223,7 @@ async function draw(
   if (flags.gif === undefined) return model.sample({ ...options, onProgress: ({ step }) => onStep(step) })
   const { drawFrames } = await import('../generation/frames.js')
   const { writeAnimation } = await import('../images/animation.js')
-  const { images, frames } = await drawFrames(model, options, { onStep })
+  const { images, frames } = await drawFrames(model, options, { onStep, show: flags.clean ? 'clean' : 'x' })
   const grids = [...frames, images].map((frame) => frame.grid(columns === undefined ? {} : { columns }))
   await writeAnimation(flags.gif, grids, options.signal ? { signal: options.signal } : {})
   return images

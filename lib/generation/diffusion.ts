@@ -11,7 +11,14 @@ import { Network } from '../networks/network.js'
 import { parseOptions } from '../options/options.js'
 import type { Program } from '../sampling/program.js'
 import { Tensor, type TensorSource } from '../tensor/tensor.js'
-import { type GenerateOptions, type Generation, recordGeneration, type Source, startGeneration } from './generate.js'
+import {
+  type GenerateOptions,
+  type Generation,
+  recordGeneration,
+  type Source,
+  startGeneration,
+  stepsOf,
+} from './generate.js'
 import { type ModelSettings, modelSchema } from './model-options.js'
 import { drawNoise, interpolateNoise } from './noise.js'
 import { pictureTensor } from './pictures.js'
@@ -97,6 +104,11 @@ export class Diffusion implements Disposable {
       network.dispose()
       throw error
     }
+  }
+
+  /** Steps that these options take, as progress counts them. @throws DpmError naming the options that do not fit. */
+  stepsOf(options: GenerateOptions = {}): number {
+    return stepsOf(this.source, options)
   }
 
   /** The program that these options record, without running it. */

@@ -15,9 +15,14 @@ export interface Frames {
 export async function drawFrames(
   model: Diffusion,
   generate: GenerateOptions,
-  options: { readonly frames?: number; readonly onStep?: (step: number) => void } = {},
+  options: {
+    readonly frames?: number
+    /** The state of the run, or the clean images that the network predicts from it (progressive decoding). */
+    readonly show?: 'x' | 'clean'
+    readonly onStep?: (step: number) => void
+  } = {},
 ): Promise<Frames> {
-  const { frames: most = 40, onStep } = options
+  const { frames: most = 40, show = 'x', onStep } = options
   const steps = model.sampleSteps(generate)
   const frames: Images[] = []
   for (;;) {
@@ -25,8 +30,8 @@ export async function drawFrames(
     if (next.done) return { images: next.value, frames }
     const { step, steps: total } = next.value
     using x = next.value.x
-    using _clean = next.value.clean
-    if (step < total && step % Math.ceil(total / most) === 0) frames.push(await imagesOf(x))
+    using clean = next.value.clean
+    if (step < total && step % Math.ceil(total / most) === 0) frames.push(await imagesOf({ x, clean }[show]))
     onStep?.(step)
   }
 }

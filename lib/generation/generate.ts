@@ -3,6 +3,7 @@ import type { ImageShape } from '../datasets/data-set.js'
 import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { createGuidance, type GuidanceOptions, guidanceDefinition, parseGuidance } from '../diffusion/guidance/list.js'
 import { isLearned } from '../diffusion/posterior.js'
+import { requireNoise } from '../diffusion/schedule.js'
 import { DpmError, expected } from '../errors.js'
 import type { Images } from '../images/image-batch.js'
 import type { NativeProgress, NetworkHandle } from '../native/binding.js'
@@ -14,9 +15,10 @@ import { selectLevels } from '../sampling/levels.js'
 import type { Program } from '../sampling/program.js'
 import type { RecordContext } from '../sampling/recorder.js'
 import { lastLevels } from '../sampling/sample.js'
-import { parseSampler, recordSampler, type SamplerOptions } from '../sampling/samplers.js'
+import { parseSampler, recordSampler, type SamplerOptions, samplerDefinition } from '../sampling/samplers.js'
 import type { SpacingOptions } from '../sampling/spacings/list.js'
 import { Tensor } from '../tensor/tensor.js'
+import { AdaptiveRun, adaptiveSteps } from './adaptive-run.js'
 import { maskTensor, pictureTensor } from './pictures.js'
 import { type Guide, ProgramRun } from './program-run.js'
 
@@ -113,6 +115,12 @@ export function recordGeneration(source: Source, options: GenerateOptions): Prog
   return recordSampler(parseSampler(options.sampler ?? 'ddim'), recordContext(source, options))
 }
 
+/** Steps of the run that the options ask for, as progress counts them. */
+export function stepsOf(source: Source, options: GenerateOptions): number {
+  const adaptive = samplerDefinition(parseSampler(options.sampler ?? 'ddim')).adaptive
+  return adaptive ? adaptiveSteps : recordGeneration(source, options).steps
+}
+
 /** What the options say about a run, whichever way it is made. @throws DpmError naming the options that do not fit. */
 export function recordContext(source: Source, options: GenerateOptions): RecordContext {
   const { process } = source
@@ -147,6 +155,8 @@ export function recordContext(source: Source, options: GenerateOptions): RecordC
     )
   }
   const all = selectLevels(process.schedule, options)
+  const start = image ? 'image' : initial ? 'given' : 'noise'
+  if (start === 'noise' && !options.allowSignal) requireNoise(process.schedule, all[0])
   return {
     schedule: process.schedule,
     levels: image ? lastLevels(all, image.strength) : all,
@@ -158,7 +168,7 @@ export function recordContext(source: Source, options: GenerateOptions): RecordC
     condition: conditional ? 'given' : 'null',
     guidance: createGuidance(guidance),
     guides: guides.map(({ scale = 1 }) => ({ scale })),
-    start: image ? 'image' : initial ? 'given' : 'noise',
+    start,
     inpaint: inpaint !== undefined,
   }
 }
@@ -234,33 +244,43 @@ export async function startGeneration(source: Source, options: GenerateOptions):
   if (samples.length !== count)
     throw expected(`${count} noise keys`, 'samples', samples.length, '', 'DPM_INVALID_OPTION')
   const context = recordContext(source, options)
-  const program = recordSampler(parseSampler(options.sampler ?? 'ddim'), context)
+  const settings = parseSampler(options.sampler ?? 'ddim')
+  const definition = samplerDefinition(settings)
+  // Before anything is drawn: what cannot be recorded must not cost anything.
+  const program = definition.adaptive ? undefined : recordSampler(settings, context)
   const classes = dealClasses(source, options.classes, count)
   using inputs = new Inputs()
   const x = await inputs.hold(firstNoise(source, options, seed, samples))
-  const { image, inpaint } = options
+  const image =
+    options.image && (await inputs.hold(pictureTensor(options.image.images, source.image, count, 'image.images')))
+  const runOptions = {
+    chunk: chunk ?? Math.min(count, largestChunk),
+    classes,
+    image: await inputs.hold(conditioningImage(source, options, count)),
+    precision: source.precision,
+    guides: (options.guides ?? []).map(({ gradient }) => gradient),
+  }
+  const made = { count, classes, program, steps: program?.steps ?? adaptiveSteps }
+  const weaker = options.weaker?.source.network
+  if (definition.adaptive) {
+    const run = await AdaptiveRun.create(source, weaker, definition, settings, context, { x, image }, runOptions)
+    return { ...made, run, [Symbol.dispose]: () => run.dispose() }
+  }
+  const { inpaint } = options
   const run = await ProgramRun.create(
-    [source.network, ...(options.weaker ? [options.weaker.source.network] : [])],
-    program,
+    [source.network, ...(weaker ? [weaker] : [])],
+    program ?? recordSampler(settings, context),
     {
       x,
-      ...(image && { image: await inputs.hold(pictureTensor(image.images, source.image, count, 'image.images')) }),
+      ...(image && { image }),
       ...(inpaint && {
         known: await inputs.hold(pictureTensor(inpaint.known, source.image, count, 'inpaint.known')),
         mask: await inputs.hold(maskTensor(inpaint.mask, source.image, count)),
       }),
     },
-    {
-      seed,
-      samples,
-      chunk: chunk ?? Math.min(count, largestChunk),
-      classes,
-      image: await inputs.hold(conditioningImage(source, options, count)),
-      precision: source.precision,
-      guides: (options.guides ?? []).map(({ gradient }) => gradient),
-    },
+    { ...runOptions, seed, samples },
   )
-  return { program, steps: program.steps, run, count, classes, [Symbol.dispose]: () => run.dispose() }
+  return { ...made, run, [Symbol.dispose]: () => run.dispose() }
 }
 
 /** Tensors that are needed until a run has been made. */

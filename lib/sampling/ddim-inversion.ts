@@ -13,6 +13,7 @@
  * can tell there.
  */
 import * as z from 'zod'
+import { DpmError } from '../errors.js'
 import { defineSampler } from './define-sampler.js'
 import { pairs } from './levels.js'
 
@@ -21,7 +22,13 @@ const ddimInversionSchema = z.strictObject({ kind: z.literal('ddim-inversion') }
 export const ddimInversion = defineSampler(
   'ddim-inversion',
   ddimInversionSchema,
-  (x, { levels, denoise, combine, emit }) => {
+  (x, { levels, denoise, combine, emit, start, inpaint }) => {
+    if (start !== 'given' || inpaint) {
+      throw new DpmError(
+        'DPM_INVALID_OPTION',
+        'Sampler "ddim-inversion" goes from an image to its noise: give the image as `initial`, without `image` and `inpaint`; or call `invert`.',
+      )
+    }
     for (const [from, to] of pairs(levels.toReversed())) {
       const clean = denoise(x, to)
       // With noise = (x_s - alpha_t clean) / sigma_t, and q the ratio of sigma / alpha at s to that at t.

@@ -7,6 +7,7 @@ import { defineOptions, type OptionsDefinition } from '../options/options.js'
 import type { NoisePurpose } from '../random/purposes.js'
 import type { AdaptiveProblem, AdaptiveStep } from './adaptive.js'
 import type { Measure } from './program.js'
+import type { Start } from './recorder.js'
 
 declare const value: unique symbol
 
@@ -27,6 +28,9 @@ export interface SamplerVerbs<Settings> {
   readonly schedule: Schedule
   /** The variance of ancestral steps that the diffusion settings name. */
   readonly variance: VarianceKind
+  /** Where x comes from, and whether part of an image is put back after every step: for samplers that need one, or none. */
+  readonly start: Start
+  readonly inpaint: boolean
   /** The clean image that the network predicts from x at a level, guided and clipped as the run asks. */
   denoise(x: Value, level: Level): Value
   /**

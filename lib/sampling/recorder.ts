@@ -113,8 +113,10 @@ class Recording {
   }
 
   verbs<Settings>(options: Settings): SamplerVerbs<Settings> {
-    const { levels, variance, schedule } = this.#context
+    const { levels, variance, schedule, start, inpaint } = this.#context
     return {
+      start,
+      inpaint,
       options,
       levels,
       schedule,

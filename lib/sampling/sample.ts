@@ -128,7 +128,7 @@ export async function* sampleSteps(options: SampleOptions): AsyncGenerator<Refer
     throw expected('a denoiser', 'weaker', options.weaker, `Guidance "${guided.kind}" moves away from it.`)
   }
   const start = image ? 'image' : options.initial ? 'given' : 'noise'
-  if (start === 'noise' && !options.allowSignal) requireNoise(schedule)
+  if (start === 'noise' && !options.allowSignal) requireNoise(schedule, levels[0])
   const asked = new LevelLabels(levels)
   const denoisers = [options.denoiser, ...(options.weaker ? [options.weaker] : [])]
   const context: RecordContext = {

@@ -7,6 +7,7 @@ import { guideOnClean } from '../../lib/generation/guides.js'
 import { drawNoise, interpolateNoise } from '../../lib/generation/noise.js'
 import { Images } from '../../lib/images/image-batch.js'
 import { Network } from '../../lib/networks/network.js'
+import { sample } from '../../lib/sampling/sample.js'
 import { Tensor } from '../../lib/tensor/tensor.js'
 import { tinyElements, tinyImage } from './tiny-unet.js'
 
@@ -38,6 +39,12 @@ beforeAll(async () => {
 afterAll(() => {
   for (const network of networks) network.dispose()
 })
+
+function networkOf(index: number): Network {
+  const network = networks[index]
+  if (!network) throw new Error(`no network ${index}`)
+  return network
+}
 
 function sourceOf(index: number): Source {
   const source = sources[index]
@@ -154,8 +161,7 @@ describe('guides', () => {
 
   test('on the clean image: the gradient goes back through the network', async () => {
     const source = sourceOf(0)
-    const network = networks[0]
-    if (!network) throw new Error('no network')
+    const network = networkOf(0)
     const level = source.process.schedule.level(40)
     const { cIn, cSkip, cOut } = source.process.prediction.numbers(level)
     using noise = await drawNoise(source, 3, [0])
@@ -247,4 +253,48 @@ test.each<[string, GenerateOptions, string]>([
   ['a low resolution for a network that sees none', { count: 1, lowResolution: pictures(1) }, 'sees no image beside x'],
 ])('%s is refused', async (_, options, message) => {
   await expect(draw(options)).rejects.toThrow(message)
+})
+
+test('an adaptive sampler asks the native network what it would ask a denoiser in JavaScript, for each image alone', async () => {
+  const spacing = { kind: 'karras' } as const
+  const sampler = { kind: 'rk23', rtol: 0.05, atol: 0.05 } as const
+  const together = await draw({ sampler, spacing, samples: [4, 7] })
+  const alone = await draw({ sampler, spacing, samples: [7] })
+  expect(together.slice(tinyElements)).toEqual(alone)
+  const { process } = sourceOf(0)
+  using noise = await drawNoise(sourceOf(0), 0, [7])
+  const { data, program } = await sample({
+    denoiser: async (x, level) => {
+      // The same number of examples in a call as above, for the same sums.
+      const pair = new Float32Array(2 * tinyElements)
+      pair.set(x)
+      using input = Tensor.from(pair, [2, 3, 8, 8])
+      using pass = await networkOf(0).forward(input, [process.label(level), process.label(level)], { gradient: false })
+      return (await pass.output.data()).slice(0, tinyElements)
+    },
+    prediction: 'velocity',
+    schedule: process.schedule,
+    shape: [1, 3, 8, 8],
+    initial: await noise.data(),
+    sampler,
+    spacing,
+    steps: 8,
+  })
+  expect(program).toBeUndefined()
+  expect(largestDifference(alone, Float32Array.from(data))).toBeLessThan(1e-5)
+})
+
+test('inversion and DDIM: an image comes back, the nearer the more steps', async () => {
+  const image = pictures(1)
+  const floats = Float32Array.from(image.data, (byte) => byte / 127.5 - 1)
+  const errors: number[] = []
+  for (const steps of [10, 40]) {
+    const given = Tensor.from(floats, [1, 3, 8, 8])
+    const noise = await draw({ sampler: 'ddim-inversion', initial: given, steps, count: 1 })
+    given.dispose()
+    using initial = Tensor.from(noise, [1, 3, 8, 8])
+    errors.push(largestDifference(await draw({ initial, steps, count: 1 }), floats))
+  }
+  expect(errors[1]).toBeLessThan(0.5 * (errors[0] ?? 0))
+  await expect(draw({ sampler: 'ddim-inversion' })).rejects.toThrow('give the image as `initial`')
 })

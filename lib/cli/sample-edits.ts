@@ -1,0 +1,106 @@
+/** The flags of `dpm-torch sample` that begin from images, keep parts of them, mix noise, or guide by another model. */
+import type { Command } from 'commander'
+import { DpmError } from '../errors.js'
+import type { Diffusion } from '../generation/diffusion.js'
+import type { GenerateOptions } from '../generation/generate.js'
+import { finiteNumber } from './flags.js'
+
+export interface EditFlags {
+  readonly image?: string
+  readonly strength: number
+  readonly known?: string
+  readonly mask?: string
+  readonly lowResolution?: string
+  readonly between?: string
+  readonly weaker?: string
+  readonly guidanceLow?: number
+  readonly guidanceHigh?: number
+  readonly guidanceRescale?: number
+}
+
+export function addEditFlags(command: Command): Command {
+  return command
+    .option('--image <file>', 'begin with this picture, mixed with noise, instead of noise alone')
+    .option('--strength <share>', 'how far back --image goes: 1 all the way to noise', finiteNumber, 0.6)
+    .option('--known <file>', 'keep this picture where --mask is black, and draw where it is white')
+    .option('--mask <file>', 'where to draw: white; black is kept')
+    .option('--low-resolution <file>', 'the picture that a super-resolution model makes larger')
+    .option('--between <keys>', 'two noise keys, such as 3,7: draws --count images on the way from one to the other')
+    .option('--weaker <run>', 'guide away from this weaker model instead of the unconditional one (autoguidance)')
+    .option('--guidance-low <ratio>', 'no guidance where sigma / alpha is this or less', finiteNumber)
+    .option('--guidance-high <ratio>', 'no guidance where sigma / alpha is more', finiteNumber)
+    .option('--guidance-rescale <share>', 'share scaled back to the deviation of the unguided output', finiteNumber)
+}
+
+/** What a run is given because of the flags; dispose of it after the run. */
+export interface Edits extends Disposable {
+  readonly options: Partial<GenerateOptions>
+}
+
+/** Reads the pictures and models that the flags name. @throws DpmError naming the flags that do not fit together. */
+export async function resolveEdits(model: Diffusion, flags: EditFlags, base: GenerateOptions): Promise<Edits> {
+  if ((flags.known === undefined) !== (flags.mask === undefined)) {
+    throw new DpmError('DPM_INVALID_OPTION', '--known and --mask belong together: what to keep, and where to draw.')
+  }
+  const { readPicture } = await import('../images/read-picture.js')
+  const { image: shape } = model
+  const held: Disposable[] = []
+  const options: { -readonly [Key in keyof GenerateOptions]?: GenerateOptions[Key] } = {}
+  try {
+    if (flags.image !== undefined) {
+      options.image = { images: await readPicture(flags.image, shape), strength: flags.strength }
+    }
+    if (flags.known !== undefined && flags.mask !== undefined) {
+      const mask = await readPicture(flags.mask, { ...shape, channels: 1 }, 'nearest')
+      options.inpaint = {
+        known: await readPicture(flags.known, shape),
+        mask: Float64Array.from(mask.data, (byte) => byte / 255),
+      }
+    }
+    if (flags.lowResolution !== undefined) {
+      const channels = model.settings.network.conditionChannels || shape.channels
+      options.lowResolution = await readPicture(flags.lowResolution, { ...shape, channels })
+    }
+    if (flags.between !== undefined) {
+      const keys = flags.between.split(',').map(Number)
+      if (keys.length !== 2 || !keys.every((key) => Number.isSafeInteger(key) && key >= 0)) {
+        throw new DpmError(
+          'DPM_INVALID_OPTION',
+          `Expected two whole numbers, such as 3,7, for --between but received "${flags.between}".`,
+        )
+      }
+      const { interpolateNoise } = await import('../generation/noise.js')
+      const [from = 0, to = 0] = keys
+      const seed = base.seed ?? 0
+      using a = await model.noise({ seed, samples: [from] })
+      using b = await model.noise({ seed, samples: [to] })
+      const initial = await interpolateNoise(a, b, base.count ?? 8)
+      held.push(initial)
+      options.initial = initial
+    }
+    const interval = {
+      ...(flags.guidanceLow === undefined ? {} : { low: flags.guidanceLow }),
+      ...(flags.guidanceHigh === undefined ? {} : { high: flags.guidanceHigh }),
+    }
+    const scale = typeof base.guidance === 'number' ? { scale: base.guidance } : {}
+    if (flags.weaker !== undefined) {
+      const { Diffusion: Loader } = await import('../generation/diffusion.js')
+      const weaker = await Loader.load(flags.weaker, { device: model.source.device, precision: model.source.precision })
+      held.push(weaker)
+      options.weaker = weaker
+      options.guidance = { kind: 'auto', ...scale, ...interval }
+    } else if (Object.keys(interval).length > 0 || flags.guidanceRescale !== undefined) {
+      const rescale = flags.guidanceRescale === undefined ? {} : { rescale: flags.guidanceRescale }
+      options.guidance = { kind: 'classifier-free', ...scale, ...interval, ...rescale }
+    }
+  } catch (error) {
+    for (const one of held) one[Symbol.dispose]()
+    throw error
+  }
+  return {
+    options,
+    [Symbol.dispose]: () => {
+      for (const one of held) one[Symbol.dispose]()
+    },
+  }
+}
