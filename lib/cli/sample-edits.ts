@@ -16,6 +16,7 @@ export interface EditFlags {
   readonly guidanceLow?: number
   readonly guidanceHigh?: number
   readonly guidanceRescale?: number
+  readonly allowSignal?: boolean
 }
 
 export function addEditFlags(command: Command): Command {
@@ -29,6 +30,7 @@ export function addEditFlags(command: Command): Command {
     .option('--weaker <run>', 'guide away from this weaker model instead of the unconditional one (autoguidance)')
     .option('--guidance-low <ratio>', 'no guidance where sigma / alpha is this or less', finiteNumber)
     .option('--guidance-high <ratio>', 'no guidance where sigma / alpha is more', finiteNumber)
+    .option('--allow-signal', 'start from noise although the schedule ends with signal left')
     .option('--guidance-rescale <share>', 'share scaled back to the deviation of the unguided output', finiteNumber)
 }
 
@@ -46,6 +48,7 @@ export async function resolveEdits(model: Diffusion, flags: EditFlags, base: Gen
   const { image: shape } = model
   const held: Disposable[] = []
   const options: { -readonly [Key in keyof GenerateOptions]?: GenerateOptions[Key] } = {}
+  if (flags.allowSignal) options.allowSignal = true
   try {
     if (flags.image !== undefined) {
       options.image = { images: await readPicture(flags.image, shape), strength: flags.strength }

@@ -111,18 +111,18 @@ export interface Generation extends Disposable {
 const largestChunk = 64
 
 /** Records the program that the options ask for. @throws DpmError DPM_INVALID_OPTION, DPM_INVALID_ARGUMENT */
-export function recordGeneration(source: Source, options: GenerateOptions): Program {
+export function recordGeneration(source: Omit<Source, 'network'>, options: GenerateOptions): Program {
   return recordSampler(parseSampler(options.sampler ?? 'ddim'), recordContext(source, options))
 }
 
 /** Steps of the run that the options ask for, as progress counts them. */
-export function stepsOf(source: Source, options: GenerateOptions): number {
+export function stepsOf(source: Omit<Source, 'network'>, options: GenerateOptions): number {
   const adaptive = samplerDefinition(parseSampler(options.sampler ?? 'ddim')).adaptive
   return adaptive ? adaptiveSteps : recordGeneration(source, options).steps
 }
 
 /** What the options say about a run, whichever way it is made. @throws DpmError naming the options that do not fit. */
-export function recordContext(source: Source, options: GenerateOptions): RecordContext {
+export function recordContext(source: Omit<Source, 'network'>, options: GenerateOptions): RecordContext {
   const { process } = source
   const { image, inpaint, initial, guides = [], weaker } = options
   const conditional = options.classes !== undefined
@@ -174,7 +174,7 @@ export function recordContext(source: Source, options: GenerateOptions): RecordC
 }
 
 /** A weaker model stands in for the sampled one at every level, so both must mean the same by them. */
-function requireAlike(source: Source, weaker: Source): void {
+function requireAlike(source: Omit<Source, 'network'>, weaker: Source): void {
   const { schedule, prediction, timeLabel, variance } = source.process.settings
   const other = weaker.process.settings
   const facts = {

@@ -1,7 +1,10 @@
 /** Pictures of a run: sample grids while it trains, and at the end how images come out of noise. Classes have a row each. */
 import { join } from 'node:path'
+import type { DataSet } from '../datasets/data-set.js'
+import { createProcess } from '../diffusion/diffusion-options.js'
+import { DpmError } from '../errors.js'
 import { toImages } from '../generation/diffusion.js'
-import { type GenerateOptions, type Source, startGeneration } from '../generation/generate.js'
+import { type GenerateOptions, type Source, startGeneration, stepsOf } from '../generation/generate.js'
 import { writeAnimation } from '../images/animation.js'
 import type { ImageGrid } from '../images/grid.js'
 import type { RunFolder } from './run-folder.js'
@@ -18,6 +21,40 @@ export interface PreviewPlace {
 }
 
 const animationFrames = 40
+
+/**
+ * Whether the pictures of a run can be drawn at all: asked before it begins, so that hours of training do not end at the
+ * first of them.
+ * @throws DpmError DPM_INVALID_OPTION naming the options of `previews` and `diffusion` that do not fit together.
+ */
+export function requirePreviews({ previews, diffusion, network, precision }: RunSettings, dataSet: DataSet): void {
+  if (previews.everySteps === 0) return
+  if (network.conditionChannels > 0) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      'A network that sees an image beside x (`network.conditionChannels`) draws nothing without one. Set `previews.everySteps` to 0.',
+    )
+  }
+  const source: Omit<Source, 'network'> = {
+    device: 'cpu',
+    precision,
+    process: createProcess(diffusion),
+    image: dataSet,
+    classes: network.classConditional ? dataSet.classes : [],
+    nullClass: network.nullClass,
+    conditionChannels: network.conditionChannels,
+  }
+  try {
+    stepsOf(source, previewOptions(source, previews, undefined))
+  } catch (error) {
+    if (!(error instanceof DpmError)) throw error
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `The run's pictures could not be drawn: ${error.message} Change \`previews\` or \`diffusion\`, or draw none with \`previews.everySteps\` 0.`,
+      { cause: error },
+    )
+  }
+}
 
 /** Draws `samples/step-00001000.png`, and shows it in TensorBoard. @returns its path. */
 export async function drawPreview(source: Source, settings: PreviewSettings, place: PreviewPlace): Promise<string> {
@@ -51,13 +88,13 @@ export async function drawAnimation(source: Source, settings: PreviewSettings, p
 }
 
 /** Steps of the animation: enough for its frames. */
-export function animationSteps(source: Source, settings: PreviewSettings): number {
+export function animationSteps(source: Pick<Source, 'process'>, settings: PreviewSettings): number {
   return Math.min(source.process.schedule.steps ?? Number.POSITIVE_INFINITY, Math.max(settings.steps, animationFrames))
 }
 
 /** Rows of one class each where there are classes, as many as asked; the same noise at every step of the run. */
 export function previewOptions(
-  source: Source,
+  source: Omit<Source, 'network'>,
   settings: PreviewSettings,
   signal: AbortSignal | undefined,
 ): GenerateOptions {

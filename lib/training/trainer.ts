@@ -21,7 +21,7 @@ import { type Averaging, createAveraging } from './averaging.js'
 import { type Budget, createBudget } from './budget.js'
 import { createLearningRate, type LearningRate } from './learning-rate.js'
 import { writeNonFiniteBatch } from './non-finite.js'
-import { drawAnimation, drawPreview } from './previews.js'
+import { drawAnimation, drawPreview, requirePreviews } from './previews.js'
 import { SpeedEstimator } from './progress.js'
 import { RunFolder } from './run-folder.js'
 import { RunJournal } from './run-journal.js'
@@ -135,6 +135,7 @@ export class Trainer implements AsyncDisposable {
       const settings = fresh ?? resumedSettings(open.folder, rest)
       const device = await resolveDevice(settings.device)
       open.dataSet = await openDataSet(settings.data, { signal, progress: onOpen })
+      requirePreviews(settings, open.dataSet)
       const { batch } = settings.training
       const budget = createBudget(settings.budget, { batch, dataSetLength: open.dataSet.length })
       const learningRate = createLearningRate(settings.training.learningRate, budget.totalSteps)

@@ -94,7 +94,7 @@ export function tinyOptions(folder: string): RunOptions {
       dropout: 0.1,
       classConditional: true,
     },
-    diffusion: { schedule: { kind: 'linear', steps: 50 } },
+    diffusion: { schedule: { kind: 'linear', steps: 50, scaleToSteps: true } },
     training: {
       batch: 8,
       flip: true,
