@@ -5,12 +5,14 @@ import { schedules } from './diffusion/schedules/list.js'
 import { timeLabels } from './diffusion/time-label.js'
 import { timeSamplers } from './diffusion/times/list.js'
 import { weightings } from './diffusion/weightings/list.js'
+import { likelihoods } from './evaluation/likelihood.js'
 import { networks } from './networks/list.js'
 import { samplers } from './sampling/samplers.js'
 import { spacings } from './sampling/spacings/list.js'
 
 export const catalog = {
   datasets,
+  likelihoods,
   networks,
   predictions,
   samplers,

@@ -5,7 +5,17 @@ export { catalog } from './catalog.js'
 // Data.
 export type { DataSet } from './datasets/data-set.js'
 export { type DataOptions, datasets, openDataSet } from './datasets/list.js'
+// How likely data is, in bits per dimension.
+export type { LikelihoodDenoiser } from './diffusion/likelihood/likelihood-denoiser.js'
 export { DpmError, type DpmErrorCode, errorCodes } from './errors.js'
+export {
+  evaluateLikelihood,
+  type LikelihoodOptions,
+  type LikelihoodProgress,
+  type LikelihoodResult,
+} from './evaluation/likelihood.js'
+export type { LikelihoodModel } from './evaluation/likelihood-method.js'
+export { type LikelihoodModelOptions, likelihoodModel } from './evaluation/likelihood-model.js'
 
 // Draw from what was trained.
 export { Diffusion, type LoadOptions, type SampleProgress, type SampleStep } from './generation/diffusion.js'

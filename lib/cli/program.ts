@@ -9,6 +9,7 @@ import { doctorCommand } from './doctor.js'
 import { exitCodeOf, reportFailure, usageExitCode } from './failure.js'
 import type { CommonFlags } from './flags.js'
 import { inspectCommand } from './inspect.js'
+import { likelihoodCommand } from './likelihood.js'
 import { recipesCommand } from './recipes.js'
 import { sampleCommand } from './sample.js'
 import { setupCommand } from './setup.js'
@@ -37,6 +38,7 @@ export function createProgram(): Command {
     recipesCommand(),
     trainCommand(),
     sampleCommand(),
+    likelihoodCommand(),
     inspectCommand(),
     dataCommand(),
   ]

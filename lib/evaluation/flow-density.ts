@@ -79,7 +79,7 @@ async function solveAdaptively(
   for (;;) {
     const { done, value } = await steps.next()
     if (!done) {
-      onProgress?.((Math.min(...value.u) - begin) / (end - begin))
+      onProgress?.(shareOf(Math.min(...value.u), flow))
       continue
     }
     const { y, evaluations } = value
@@ -103,7 +103,6 @@ async function solveInSteps(
 ): Promise<FlowDensity> {
   const { elements, begin, end } = flow
   const { nodes, stages, weights } = tableaus[kind]
-  const depth = (angle: number): number => -Math.log1p(Math.cos(angle) / Math.sin(angle))
   const angles = Array.from({ length: steps + 1 }, (_, i) => {
     if (i === 0 || i === steps) return i === 0 ? begin : end
     return Math.atan2(1, Math.expm1(-(depth(begin) + ((depth(end) - depth(begin)) * i) / steps)))
@@ -135,6 +134,16 @@ async function solveInSteps(
     logDensities: integrals.map((integral, n) => flow.logDensity(u.slice(n * elements, (n + 1) * elements), integral)),
     evaluations: systems.map(() => steps * nodes.length),
   }
+}
+
+/** log(r / (1 + r)) at r = tan(angle). */
+function depth(angle: number): number {
+  return -Math.log1p(Math.cos(angle) / Math.sin(angle))
+}
+
+/** Share of the way: steps are longer the more noise there is. */
+function shareOf(angle: number, { begin, end }: ProbabilityFlow): number {
+  return (depth(angle) - depth(begin)) / (depth(end) - depth(begin))
 }
 
 function moved(u: Float64Array, slopes: readonly Slopes[], factors: readonly number[], width: number): Float64Array {

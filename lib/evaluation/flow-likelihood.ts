@@ -52,6 +52,7 @@ const odeSchema = z.strictObject({
 type OdeSettings = z.output<typeof odeSchema>
 
 export interface OdeDetails {
+  readonly kind: 'ode'
   /** Mean number of evaluations of the flow per image and draw. */
   readonly evaluations: number
   /** Bits per dimension that the width of the bins adds. */
@@ -129,6 +130,7 @@ class FlowLikelihood implements LikelihoodRun<OdeDetails> {
 
   details(): OdeDetails {
     return {
+      kind: 'ode',
       evaluations: this.#evaluations / this.#flows,
       offset: bitsPerDimension(0, 1, dequantizations[this.#settings.dequantization].binWidth),
     }

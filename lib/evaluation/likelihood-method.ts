@@ -10,6 +10,8 @@ export interface LikelihoodModel {
   readonly denoiser: LikelihoodDenoiser
   /** Variance of its ancestral steps; what a learned one says comes with the denoiser's answers. */
   readonly variance: VarianceKind
+  /** What else a number depends on (weights, precision, condition …), for the protocol. */
+  readonly description?: Readonly<Record<string, string | number | boolean>> | undefined
 }
 
 /** Some images of the data. */

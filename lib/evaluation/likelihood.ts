@@ -6,14 +6,17 @@ import * as z from 'zod'
 import { batchOrder } from '../datasets/batches.js'
 import type { DataSet } from '../datasets/data-set.js'
 import { expected, throwIfAborted } from '../errors.js'
-import { nameOrOptions, schemasOf } from '../options/kind-schema.js'
+import { type KindSchema, nameOrOptions, schemasOf } from '../options/kind-schema.js'
 import { parseOptions } from '../options/options.js'
-import { ode } from './flow-likelihood.js'
+import { type OdeDetails, ode } from './flow-likelihood.js'
 import type { LikelihoodMethod, LikelihoodModel } from './likelihood-method.js'
-import { vlb } from './variational-likelihood.js'
+import { type VlbDetails, vlb } from './variational-likelihood.js'
 
 /** Every way of computing a likelihood, by kind. A new one is a file beside this one and a line here. */
-export const likelihoods = { vlb, ode } satisfies Record<string, LikelihoodMethod>
+export const likelihoods = { vlb, ode } satisfies Record<string, LikelihoodMethod<KindSchema, LikelihoodDetails>>
+
+/** What a method found beside the bits per dimension; `kind` says which. */
+export type LikelihoodDetails = VlbDetails | OdeDetails
 
 export const likelihoodSchema = nameOrOptions(z.discriminatedUnion('kind', schemasOf(likelihoods)))
 export type LikelihoodMethodOptions = z.input<typeof likelihoodSchema>
@@ -56,9 +59,11 @@ export interface LikelihoodResult {
     readonly shape: readonly [number, number, number]
     readonly schedule: string
     readonly variance: string
+    /** The model's own part: weights, precision, condition …; empty for a denoiser written in JavaScript. */
+    readonly model: Readonly<Record<string, string | number | boolean>>
   }
   /** What else the method found: terms, both decoders and the rate–distortion curve, or the number of evaluations. */
-  readonly details: unknown
+  readonly details: LikelihoodDetails
   /** Bits per dimension of each image, and which images these are. */
   readonly each: readonly { readonly example: number; readonly bitsPerDimension: number }[]
 }
@@ -74,7 +79,7 @@ export async function evaluateLikelihood(
 ): Promise<LikelihoodResult> {
   const { seed = 0, batch = 64, signal, onProgress } = options
   const method = parseOptions(likelihoodSchema, options.method, 'likelihood')
-  const definition: LikelihoodMethod = likelihoods[method.kind]
+  const definition: LikelihoodMethod<KindSchema, LikelihoodDetails> = likelihoods[method.kind]
   const images = options.images ?? dataSet.length
   for (const [name, value, most] of [
     ['images', images, dataSet.length],
@@ -113,6 +118,7 @@ export async function evaluateLikelihood(
       shape: [channels, height, width],
       schedule: model.denoiser.schedule.name,
       variance: model.variance,
+      model: model.description ?? {},
     },
     details: run.details(),
     each: bits.map((bitsPerDimension, n) => ({ example: chosen[n] ?? -1, bitsPerDimension })),

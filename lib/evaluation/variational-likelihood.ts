@@ -55,6 +55,7 @@ type VlbSettings = z.output<typeof vlbSchema>
 
 /** Means over the images. */
 export interface VlbDetails {
+  readonly kind: 'vlb'
   /** The whole bound with each decoder, bits per dimension. */
   readonly decoders: Readonly<Record<DiscretizedGaussianKind, number>>
   /** Bits per dimension of the prior's term; null with several paths, which have no terms. */
@@ -174,6 +175,7 @@ class TermBound implements LikelihoodRun<VlbDetails> {
         }))
       : []
     return {
+      kind: 'vlb',
       decoders: meanDecoders(this.#decoders, images),
       prior,
       terms,
@@ -242,7 +244,7 @@ class PathBound implements LikelihoodRun<VlbDetails> {
   }
 
   details(): VlbDetails {
-    return { decoders: meanDecoders(this.#decoders, this.#images), prior: null, terms: [], curve: [] }
+    return { kind: 'vlb', decoders: meanDecoders(this.#decoders, this.#images), prior: null, terms: [], curve: [] }
   }
 }
 

@@ -193,7 +193,7 @@ describe('the probability flow on 8-bit images', () => {
     const { uniform, centered, none } = dequantizations
     expect([uniform.place(0, 0), uniform.place(255, 1)]).toEqual([-1, 1])
     expect(centered.place(40, 0.5)).toBeCloseTo(none.place(40), 14)
-    expect((await run({})).details).toMatchObject({ offset: 7, evaluations: 160 } satisfies OdeDetails)
+    expect((await run({})).details).toEqual({ kind: 'ode', offset: 7, evaluations: 160 } satisfies OdeDetails)
     expect((await run({ dequantization: 'none' })).details).toMatchObject({ offset: Math.log2(127.5) })
   })
 })
