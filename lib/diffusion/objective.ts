@@ -74,6 +74,16 @@ export function createObjective(parts: ObjectiveParts): Objective {
   }
 }
 
+/** The columns of a row without a term of the variational bound. */
+const noBound = {
+  boundScale: 0,
+  boundVariance: 0,
+  boundLow: 0,
+  boundHigh: 0,
+  boundWeight: 0,
+  boundDecoder: 0,
+} as const
+
 function rowAt({ schedule, prediction, weighting, label }: ObjectiveParts, time: number): Row {
   const level = schedule.level(time)
   const numbers = prediction.numbers(level)
@@ -85,5 +95,6 @@ function rowAt({ schedule, prediction, weighting, label }: ObjectiveParts, time:
     targetClean: numbers.targetClean,
     targetNoise: numbers.targetNoise,
     weight: weighting(level, numbers),
+    ...noBound,
   }
 }

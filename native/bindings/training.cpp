@@ -2,21 +2,43 @@
 #include "training/training.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <map>
 
 #include "bindings.h"
 #include "convert.h"
 #include "handles.h"
 #include "job.h"
+#include "training/mixture.h"
 
 namespace dpm {
 namespace {
 
-LossKind loss_of(const std::string& name) {
-  if (name == "l2") return LossKind::l2;
-  if (name == "l1") return LossKind::l1;
-  if (name == "huber") return LossKind::huber;
-  throw Error("DPM_INVALID_OPTION", "Expected one of l2, l1, huber for `loss` but received \"" + name + "\".");
+// The native part of a loss's name: how a difference counts, or that there is none to count.
+struct NamedLoss {
+  LossKind kind;
+  bool sliced;
+};
+
+NamedLoss loss_of(const std::string& name) {
+  static const auto* const losses = new std::map<std::string, NamedLoss>{{"l2", {LossKind::l2, false}},
+                                                                         {"l1", {LossKind::l1, false}},
+                                                                         {"huber", {LossKind::huber, false}},
+                                                                         {"pseudo-huber", {LossKind::pseudo_huber, false}},
+                                                                         {"sliced", {LossKind::l2, true}}};
+  const auto found = losses->find(name);
+  DPM_CHECK(found != losses->end(), "DPM_INVALID_OPTION",
+            "Expected one of l2, l1, huber, pseudo-huber, sliced for `loss` but received \"" + name + "\".");
+  return found->second;
+}
+
+std::vector<double> keys_of(const Napi::Value& value, const char* name) { return value.IsNull() ? std::vector<double>() : words_of(value, name); }
+
+void check_images(const at::Tensor& images) {
+  DPM_CHECK(images.dim() == 4, "DPM_INVALID_ARGUMENT", "Expected images of shape N×C×H×W.");
+  const auto type = images.scalar_type();
+  DPM_CHECK(type == at::kByte || type == at::kFloat, "DPM_INVALID_ARGUMENT", "Expected uint8 or float32 images.");
 }
 
 std::vector<Row> rows_of(const Napi::Value& value) {
@@ -39,7 +61,18 @@ Batch batch_of(const Napi::Value& value) {
   batch.epochs = words_of(object.Get("epochs"), "epochs");
   batch.seed = seed_of(object.Get("seed"));
   batch.total = number_of(object.Get("total"), "total");
-  batch.loss = loss_of(text_of(object.Get("loss"), "loss"));
+  batch.noise_examples = keys_of(object.Get("noiseExamples"), "noiseExamples");
+  batch.noise_epochs = keys_of(object.Get("noiseEpochs"), "noiseEpochs");
+  DPM_CHECK(batch.noise_examples.empty() == batch.noise_epochs.empty(), "DPM_INVALID_ARGUMENT",
+            "Expected both `noiseExamples` and `noiseEpochs`, or neither.");
+  const NamedLoss loss = loss_of(text_of(object.Get("loss"), "loss"));
+  batch.loss = loss.kind;
+  batch.sliced = loss.sliced;
+  batch.loss_scale = number_of(object.Get("lossScale"), "lossScale");
+  DPM_CHECK(batch.loss_scale > 0 && std::isfinite(batch.loss_scale), "DPM_INVALID_OPTION",
+            "Expected a positive number for `lossScale` but received " + std::to_string(batch.loss_scale) + ".");
+  batch.detach_mean = flag_of(object.Get("detachMean"), "detachMean");
+  batch.row_gradients = flag_of(object.Get("rowGradients"), "rowGradients");
   batch.first = flag_of(object.Get("first"), "first");
   const Napi::Value update = object.Get("update");
   batch.updates = !update.IsNull();
@@ -50,10 +83,14 @@ Batch batch_of(const Napi::Value& value) {
     const auto decays = list_of(fields.Get("averagingDecays"), "averagingDecays");
     for (std::uint32_t i = 0; i < decays.Length(); ++i) batch.averaging_decays.push_back(number_of(decays.Get(i), "averagingDecays"));
   }
-  DPM_CHECK(batch.images.dim() == 4, "DPM_INVALID_ARGUMENT", "Expected images of shape N×C×H×W.");
-  const auto type = batch.images.scalar_type();
-  DPM_CHECK(type == at::kByte || type == at::kFloat, "DPM_INVALID_ARGUMENT", "Expected uint8 or float32 images.");
+  check_images(batch.images);
   return batch;
+}
+
+Napi::Float64Array float64_array(Napi::Env env, const std::vector<double>& values) {
+  Napi::Float64Array array = Napi::Float64Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
 }
 
 Napi::Value training_create(const Napi::CallbackInfo& info) {
@@ -72,11 +109,26 @@ Napi::Value training_step(const Napi::CallbackInfo& info) {
         const Napi::Object result = Napi::Object::New(env);
         result.Set("loss", report.loss);
         result.Set("gradientNorm", report.gradient_norm);
-        Napi::Float64Array losses = Napi::Float64Array::New(env, report.losses.size());
-        std::copy(report.losses.begin(), report.losses.end(), losses.Data());
-        result.Set("losses", losses);
+        result.Set("losses", float64_array(env, report.losses));
+        result.Set("bounds", float64_array(env, report.bounds));
+        result.Set("rowGradients", report.row_gradients.empty() ? env.Null() : Napi::Value(float64_array(env, report.row_gradients)));
         result.Set("finite", report.finite);
         return result;
+      });
+}
+
+Napi::Value pairing_costs_of(const Napi::CallbackInfo& info) {
+  Batch batch{};
+  batch.images = unwrap_tensor(info[0]);
+  check_images(batch.images);
+  batch.examples = words_of(info[1], "examples");
+  batch.epochs = words_of(info[2], "epochs");
+  batch.seed = seed_of(info[3]);
+  return run_job(
+      info.Env(), nullptr, [batch] { return pairing_costs(batch); },
+      [](Napi::Env env, const at::Tensor& costs) {
+        const double* const values = costs.const_data_ptr<double>();
+        return float64_array(env, {values, values + costs.numel()});
       });
 }
 
@@ -117,6 +169,7 @@ Napi::Value training_averaged(const Napi::CallbackInfo& info) {
 void export_training(Napi::Env env, Napi::Object exports) {
   export_function(env, exports, "trainingCreate", training_create);
   export_function(env, exports, "trainingStep", training_step);
+  export_function(env, exports, "pairingCosts", pairing_costs_of);
   export_function(env, exports, "trainingTensors", training_tensors);
   export_function(env, exports, "trainingRead", training_read);
   export_function(env, exports, "trainingWrite", training_write);

@@ -9,6 +9,7 @@ import { findAddon, loadBinding, loadedLibtorch } from '../../lib/native/load.js
 import { encodeProgram, type Instruction, noisePurposes, type Program } from '../../lib/sampling/program.js'
 import { createTensor, type Held, holdHandles, takeFloats } from '../native/handles.js'
 import { drawImages, tinyElements, tinyUnetSettings } from '../native/tiny-unet.js'
+import { noBound } from '../native/training-batch.js'
 import { distance } from '../parity/unet-fixture.js'
 
 const cuda = 'cuda:0'
@@ -257,7 +258,16 @@ interface BatchChoice {
 function batchOf(hold: Held, { loss = 'l2', classes, step = 1 }: BatchChoice): NativeBatch {
   const rows = [0.9, 0.5, 0.2].map((alpha, n) => {
     const sigma = Math.sqrt(1 - alpha * alpha)
-    return { alpha, sigma, cIn: 1, cNoise: 300 * n, targetClean: 0.1 * n, targetNoise: 1, weight: 1 + n } as const
+    return {
+      alpha,
+      sigma,
+      cIn: 1,
+      cNoise: 300 * n,
+      targetClean: 0.1 * n,
+      targetNoise: 1,
+      weight: 1 + n,
+      ...noBound,
+    } as const
   })
   return {
     images: createTensor(
@@ -271,9 +281,14 @@ function batchOf(hold: Held, { loss = 'l2', classes, step = 1 }: BatchChoice): N
     rows: Float64Array.from(rows.flatMap((row) => rowFields.map((field) => row[field]))),
     examples: Float64Array.of(7, 40_000, 2),
     epochs: Float64Array.of(0, 3, step),
+    noiseExamples: null,
+    noiseEpochs: null,
     seed: 12345,
     total: 3,
     loss,
+    lossScale: 1,
+    detachMean: false,
+    rowGradients: false,
     first: true,
     update: { learningRate: 0.05, step, averagingDecays: [0.9, 0.5] },
   }

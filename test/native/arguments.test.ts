@@ -18,8 +18,8 @@ test('no wrong argument of any function crashes the process: each is a typed err
     const cancellation = binding.cancellationCreate()
     const spare = binding.cancellationCreate()
     const batch = {
-      images: image, classes: null, condition: null, rows: new Float64Array(28).fill(0.5), examples: Float64Array.of(0, 1, 2, 3), epochs: new Float64Array(4),
-      seed: 1, total: 4, loss: 'l2', first: true, update: { learningRate: 0, step: 1, averagingDecays: [0.5] },
+      images: image, classes: null, condition: null, rows: new Float64Array(4 * 13).fill(0.5), examples: Float64Array.of(0, 1, 2, 3), epochs: new Float64Array(4),
+      seed: 1, total: 4, loss: 'l2', lossScale: 1, noiseExamples: null, noiseEpochs: null, detachMean: false, rowGradients: false, first: true, update: { learningRate: 0, step: 1, averagingDecays: [0.5] },
     }
     const options = { seed: 1, samples: Float64Array.of(0, 1, 2, 3), chunk: 4, classes: null, image: null }
     const program = Float64Array.of(1, 1, 0, 1, 0, 0)
@@ -30,7 +30,7 @@ test('no wrong argument of any function crashes the process: each is a typed err
       randomNormal: [1, 0, 0, Float64Array.of(0), [1, 2], 'cpu'], networkCreate: ['unet', networkSettings, 1, 'cpu'],
       networkParameters: [network], networkRead: [network, 'input.bias'], networkWrite: [network, 'input.bias', value],
       networkForward: [network, image, labels, null, null, false, 'float32', cancellation], passOutput: [pass], passBackward: [pass, image],
-      trainingCreate: [network, settings], trainingStep: [training, batch, cancellation], trainingTensors: [training],
+      trainingCreate: [network, settings], trainingStep: [training, batch, cancellation], pairingCosts: [image, batch.examples, batch.epochs, 1], trainingTensors: [training],
       trainingRead: [training, 'average.0.input.bias'], trainingWrite: [training, 'average.0.input.bias', value], trainingAveraged: [training, 0],
       executionCreate: [[network], program, [image], options, 'float32'], executionAdvance: [execution, 1, null, cancellation], executionAnswer: [execution, image],
       executionRead: [execution, 'output'],

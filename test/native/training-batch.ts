@@ -44,7 +44,25 @@ export interface BatchPlan {
   readonly seed: number
 }
 
-export const plainRow: Row = { alpha: 0.8, sigma: 0.6, cIn: 1, cNoise: 400, targetClean: 0, targetNoise: 1, weight: 1 }
+export const noBound = {
+  boundScale: 0,
+  boundVariance: 0,
+  boundLow: 0,
+  boundHigh: 0,
+  boundWeight: 0,
+  boundDecoder: 0,
+} as const
+
+export const plainRow: Row = {
+  alpha: 0.8,
+  sigma: 0.6,
+  cIn: 1,
+  cNoise: 400,
+  targetClean: 0,
+  targetNoise: 1,
+  weight: 1,
+  ...noBound,
+}
 
 /** Image n belongs to example n: a part of a plan is the plan of those examples. */
 export function planOf(
@@ -76,9 +94,14 @@ export function batchOf(held: Held, plan: BatchPlan, changes: Partial<NativeBatc
     rows: Float64Array.from(plan.rows.flatMap((row) => rowFields.map((field) => row[field]))),
     examples: Float64Array.from(plan.examples),
     epochs: Float64Array.from(plan.epochs),
+    noiseExamples: null,
+    noiseEpochs: null,
     seed: plan.seed,
     total: plan.examples.length,
     loss: 'l2',
+    lossScale: 1,
+    detachMean: false,
+    rowGradients: false,
     first: true,
     update,
     ...changes,

@@ -14,7 +14,7 @@ __global__ void loss_kernel(LossArguments a) {
   const float factor = loss_factor(a, n);
   double partial = 0;
   for (std::int64_t i = threadIdx.x; i < a.size; i += kThreads) {
-    const LossElement element = loss_element(a.kind, factor, output[i] - target[i]);
+    const LossElement element = loss_element(a.kind, a.scale, factor, output[i] - target[i]);
     partial += element.loss;
     gradient[i] = element.gradient;
   }

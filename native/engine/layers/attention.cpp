@@ -1,7 +1,10 @@
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/_scaled_dot_product_attention_math.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+
+#include <tuple>
 
 #include "error.h"
 #include "layers/layers.h"
@@ -26,7 +29,9 @@ at::Tensor Attention::operator()(const Pass& pass, const at::Tensor& x) const {
   // Rows of qkv are [q | k | v], each head by head, or head by head [q | k | v].
   const at::Tensor parts = settings_.interleaved ? joint.view({count, height * width, heads, 3, width_of_head}).permute({3, 0, 2, 1, 4})
                                                  : joint.view({count, height * width, 3, heads, width_of_head}).permute({2, 0, 3, 1, 4});
-  const at::Tensor mixed = at::scaled_dot_product_attention(parts.select(0, 0), parts.select(0, 1), parts.select(0, 2));
+  const at::Tensor q = parts.select(0, 0), k = parts.select(0, 1), v = parts.select(0, 2);
+  // libtorch's fused attention has a gradient, but that has none.
+  const at::Tensor mixed = pass.twice ? std::get<0>(at::_scaled_dot_product_attention_math(q, k, v)) : at::scaled_dot_product_attention(q, k, v);
   const at::Tensor joined = mixed.transpose(1, 2).reshape({count, height, width, channels}).permute({0, 3, 1, 2});
   const at::Tensor sum = x + out_.pointwise(pass, joined);
   return settings_.skip_scale == 1 ? sum : sum * settings_.skip_scale;

@@ -27,11 +27,9 @@ struct CounterDropout : torch::autograd::Function<CounterDropout> {
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
     const auto* keys = reinterpret_cast<const DropoutKeys*>(context->saved_data["keys"].toInt());
-    return {masked(gradients[0].contiguous(at::MemoryFormat::ChannelsLast), *keys, static_cast<std::uint32_t>(context->saved_data["site"].toInt()),
-                   context->saved_data["probability"].toDouble()),
-            {},
-            {},
-            {}};
+    // The mask is linear: its gradient is itself, and so can be differentiated again.
+    return {
+        CounterDropout::apply(gradients[0], keys, context->saved_data["site"].toInt(), context->saved_data["probability"].toDouble()), {}, {}, {}};
   }
 };
 

@@ -88,7 +88,7 @@ at::Tensor GroupNorm::operator()(const Pass& pass, const at::Tensor& x) const {
 
 at::Tensor GroupNorm::silu(const Pass& pass, const at::Tensor& x, const Modulation& modulation) const {
   // The kernel gives each example to one thread: with fewer examples than threads libtorch's own is the faster.
-  if (x.is_cpu() && pass.fused_norms && x.size(0) >= at::get_num_threads() && x.numel() > 0) {
+  if (x.is_cpu() && pass.fused_norms && !pass.twice && x.size(0) >= at::get_num_threads() && x.numel() > 0) {
     return FusedGroupNormSilu::apply(x.to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast), pass[weight_], pass[bias_],
                                      present_or_empty(modulation.offset, pass[weight_]), present_or_empty(modulation.scale, pass[weight_]),
                                      present_or_empty(modulation.shift, pass[weight_]), groups_, epsilon_);

@@ -33,6 +33,8 @@ struct Pass {
   std::uint32_t next_dropout_site = 0;
   // Whether norms run in our fused kernel where it fits; off, they are libtorch's operators one by one.
   bool fused_norms = fused_norms_by_default();
+  // Whether the gradient will be differentiated again: then only operators whose gradients can be.
+  bool twice = false;
 
   const at::Tensor& operator[](ParameterIndex index) const { return parameters[index]; }
 };

@@ -26,6 +26,7 @@ struct NormalArguments {
 // Columns of a training row: the same list as rowFields in lib/native/binding.ts.
 struct Row {
   double alpha, sigma, c_in, c_noise, target_clean, target_noise, weight;
+  double bound_scale, bound_variance, bound_low, bound_high, bound_weight, bound_decoder;
 };
 
 // Draws the noise and mixes in one pass: input = cIn (alpha x0 + sigma noise), target = targetClean x0 + targetNoise noise.
@@ -65,7 +66,9 @@ struct RatioArguments {
   double factor, power;
 };
 
-enum class LossKind : int { l2, l1, huber };
+// Of a difference d: d^2, |d|, Huber's loss with its bend at `scale` (d^2 / 2 below it, slope `scale` beyond), and the
+// pseudo-Huber loss sqrt(d^2 + scale^2) - scale (Song and Dhariwal 2023, arXiv 2310.14189, section 3.3), element by element.
+enum class LossKind : int { l2, l1, huber, pseudo_huber };
 
 // Per-example mean loss (`losses`, on the host), and the gradient of sum_n weight_n * loss_n / total by the output.
 struct LossArguments {
@@ -77,6 +80,7 @@ struct LossArguments {
   double total;
   std::int64_t count, size;
   LossKind kind;
+  double scale;
 };
 
 // One pass over the flat parameter buffer: clip, Adam or AdamW, averaging, zeroing of the gradient.

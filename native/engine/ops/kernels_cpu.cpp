@@ -137,7 +137,7 @@ void loss(const LossArguments& a) {
       const float factor = loss_factor(a, n);
       double sum = 0;
       for (std::int64_t i = 0; i < a.size; ++i) {
-        const LossElement element = loss_element(a.kind, factor, output[i] - target[i]);
+        const LossElement element = loss_element(a.kind, a.scale, factor, output[i] - target[i]);
         sum += element.loss;
         gradient[i] = element.gradient;
       }

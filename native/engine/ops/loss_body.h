@@ -1,5 +1,7 @@
 // Element body of the loss.
 #pragma once
+#include <cmath>
+
 #include "ops/kernels.h"
 
 namespace dpm {
@@ -14,14 +16,21 @@ DPM_KERNEL float loss_factor(const LossArguments& a, std::int64_t n) {
   return static_cast<float>(a.rows[n].weight / (a.total * static_cast<double>(a.size)));
 }
 
-DPM_KERNEL LossElement loss_element(LossKind kind, float factor, float difference) {
+DPM_KERNEL LossElement loss_element(LossKind kind, double scale, float factor, float difference) {
   const float magnitude = difference < 0 ? -difference : difference;
   switch (kind) {
     case LossKind::l1:
       return {double{magnitude}, difference > 0 ? factor : difference < 0 ? -factor : 0.0f};
-    case LossKind::huber: {  // smooth L1 with the bend at 1
-      const float limited = difference < -1.0f ? -1.0f : difference > 1.0f ? 1.0f : difference;
-      return {magnitude < 1.0f ? 0.5 * double{difference} * double{difference} : double{magnitude} - 0.5, factor * limited};
+    case LossKind::huber: {
+      const auto bend = static_cast<float>(scale);
+      const float limited = difference < -bend ? -bend : difference > bend ? bend : difference;
+      return {magnitude < bend ? 0.5 * double{difference} * double{difference} : scale * (double{magnitude} - 0.5 * scale), factor * limited};
+    }
+    case LossKind::pseudo_huber: {
+      // d^2 / (root + scale) is root - scale without its cancellation.
+      const double square = double{difference} * double{difference};
+      const double root = sqrt(square + scale * scale);
+      return {square / (root + scale), factor * static_cast<float>(double{difference} / root)};
     }
     case LossKind::l2:
       break;

@@ -3,6 +3,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
@@ -12,6 +14,10 @@
 
 #include "error.h"
 #include "ops/launch.h"
+#include "training/bound.h"
+#include "training/mixture.h"
+#include "training/row_gradients.h"
+#include "training/sliced.h"
 
 namespace dpm {
 namespace {
@@ -58,7 +64,6 @@ StepReport Training::step(const Batch& batch, const Cancellation* cancellation) 
             "Expected " + std::to_string(averages_.size()) + " averaging decays, one per averaged copy, but received " +
                 std::to_string(batch.averaging_decays.size()) + ".");
   StepReport report;
-  report.gradient_norm = std::numeric_limits<double>::quiet_NaN();
   if (batch.first) {
     if (accumulating_) drop_gradient();
     spoiled_ = false;
@@ -90,41 +95,77 @@ void Training::drop_gradient() {
 
 void Training::accumulate(const Batch& batch, StepReport& report, const Cancellation* cancellation) {
   const at::Device device = network_->device();
-  const std::int64_t count = batch.images.size(0), channels = batch.images.size(1);
-  const std::int64_t spatial = batch.images.size(2) * batch.images.size(3);
-  DPM_CHECK(
-      static_cast<std::int64_t>(batch.rows.size()) == count && batch.examples.size() == batch.rows.size() && batch.epochs.size() == batch.rows.size(),
-      "DPM_INVALID_ARGUMENT", "Expected one row, example and epoch per image.");
+  const Mixture mixture = mix(batch, device);
+  const std::int64_t count = mixture.input.size(0), channels = mixture.input.size(1);
+  constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+  report.losses.resize(batch.rows.size());
+  report.bounds.assign(batch.rows.size(), missing);
+  if (batch.row_gradients) report.row_gradients.assign(batch.rows.size() * (sizeof(Row) / sizeof(double)), 0);
 
-  const auto options = at::TensorOptions().dtype(at::kFloat).device(device).memory_format(at::MemoryFormat::ChannelsLast);
-  const at::Tensor x = at::empty(batch.images.sizes(), options);
-  const at::Tensor target = at::empty(batch.images.sizes(), options);
-  const at::Tensor images = batch.images.to(device).contiguous();
-  launch_noise_step(device,
-                    {images.const_data_ptr(), images.scalar_type() == at::kByte, x.mutable_data_ptr<float>(), target.mutable_data_ptr<float>(),
-                     batch.rows.data(), batch.examples.data(), batch.epochs.data(), count, channels, spatial, key_of(batch.seed)});
-
-  Conditioning conditioning{labels_of(batch, device), batch.classes, batch.condition};
-  network_->network->check(x, conditioning);
+  at::Tensor labels = labels_of(batch, device);
+  Conditioning conditioning{labels, batch.classes, batch.condition};
+  network_->network->check(mixture.input, conditioning);
+  const std::int64_t outputs = network_->network->output_channels();
+  DPM_CHECK(outputs == channels || outputs == 2 * channels, "DPM_INVALID_ARGUMENT",
+            "Expected a network of " + std::to_string(channels) + " output channels, or twice as many with a learned variance, but it has " +
+                std::to_string(outputs) + ".");
+  if (batch.row_gradients) {
+    mixture.input.requires_grad_(true);
+    labels.requires_grad_(true);
+  }
   conditioning = network_->network->prepare(std::move(conditioning), count, device);
   const DropoutKeys keys{key_of(batch.seed), batch.examples.data(), batch.epochs.data()};
   Pass pass{leaves_, &keys, cancellation};
-  at::Tensor output;
-  {
+  pass.twice = batch.sliced;
+  const auto forward = [&](const at::Tensor& x) {
     const at::AutoGradMode with_gradient(true);
     const PrecisionScope scope(precision_, device);
-    output = network_->network->forward(pass, x, conditioning).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
-  }
+    return network_->network->forward(pass, x, conditioning).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+  };
 
-  at::Tensor gradient = at::empty_like(output);
-  report.losses.resize(batch.rows.size());
-  launch_loss(device, {output.const_data_ptr<float>(), target.const_data_ptr<float>(), gradient.mutable_data_ptr<float>(), report.losses.data(),
-                       batch.rows.data(), batch.total, count, channels * spatial, batch.loss});
-  for (std::size_t n = 0; n < batch.rows.size(); ++n) report.loss += batch.rows[n].weight * report.losses[n] / batch.total;
+  at::Tensor root, gradient;  // what the backward pass starts from
+  if (batch.sliced) {
+    root = sliced_losses(batch, mixture.input, forward);
+    const at::Tensor losses = root.detach().to(at::kCPU);
+    std::copy_n(losses.const_data_ptr<double>(), batch.rows.size(), report.losses.begin());
+    std::vector<double> weights;
+    for (const Row& row : batch.rows) weights.push_back(row.weight / batch.total);
+    gradient = at::tensor(weights, losses.options()).to(device);
+  } else {
+    root = forward(mixture.input);
+    gradient = loss_gradient(batch, root, mixture.target, report);
+  }
+  for (std::size_t n = 0; n < batch.rows.size(); ++n) {
+    const Row& row = batch.rows[n];
+    report.loss += row.weight * report.losses[n] / batch.total;
+    if (row.bound_weight != 0) report.loss += row.bound_weight * report.bounds[n] / batch.total;
+  }
   report.finite = std::isfinite(report.loss);
   if (!report.finite) return;
   if (cancellation) cancellation->throw_if_requested();
-  torch::autograd::backward({output}, {gradient});
+  torch::autograd::backward({root}, {gradient});
+  if (batch.row_gradients) {
+    const at::Tensor by_output = gradient.narrow(1, 0, channels);
+    add_row_gradients(batch, mixture.input.grad(), labels.grad(), by_output, report);
+  }
+}
+
+at::Tensor Training::loss_gradient(const Batch& batch, const at::Tensor& output, const at::Tensor& target, StepReport& report) const {
+  const at::NoGradGuard no_grad;
+  const std::int64_t count = target.size(0), channels = target.size(1);
+  const bool halves = output.size(1) != channels;
+  // The kernel reads and writes whole examples; a learned variance, the second half, is the bound's alone.
+  const at::Tensor mean = halves ? output.narrow(1, 0, channels).contiguous(at::MemoryFormat::ChannelsLast) : output.detach();
+  const at::Tensor by_mean = at::empty_like(mean);
+  launch_loss(output.device(), {mean.const_data_ptr<float>(), target.const_data_ptr<float>(), by_mean.mutable_data_ptr<float>(), report.losses.data(),
+                                batch.rows.data(), batch.total, count, mean.numel() / count, batch.loss, batch.loss_scale});
+  at::Tensor gradient = by_mean;
+  if (halves) {
+    gradient = at::zeros_like(output);
+    gradient.narrow(1, 0, channels).copy_(by_mean);
+  }
+  if (batch.bounded()) add_bound(batch, output, target, gradient, report);
+  return gradient;
 }
 
 void Training::update(const Batch& batch, StepReport& report) {

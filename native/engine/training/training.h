@@ -8,34 +8,11 @@
 
 #include "cancellation.h"
 #include "networks/network.h"
-#include "ops/kernels.h"
 #include "precision.h"
 #include "settings.h"
+#include "training/batch.h"
 
 namespace dpm {
-
-struct Batch {
-  at::Tensor images;     // N×C×H×W, uint8 or float32, on the CPU
-  at::Tensor classes;    // N int64, or undefined
-  at::Tensor condition;  // N×K×H×W float32 that the network sees beside x, or undefined
-  std::vector<Row> rows;
-  std::vector<double> examples, epochs;
-  double seed;
-  double total;  // size of the whole batch, of which this may be a part
-  LossKind loss;
-  bool first;  // begins a batch: a gradient that a cancelled one left is dropped
-  bool updates;
-  double learning_rate;
-  double step;  // 1-based count of updates
-  std::vector<double> averaging_decays;
-};
-
-struct StepReport {
-  double loss = 0;
-  double gradient_norm = 0;
-  std::vector<double> losses;
-  bool finite = true;
-};
 
 class Training {
  public:
@@ -56,6 +33,7 @@ class Training {
  private:
   const at::Tensor& state(const std::string& name, std::string& parameter) const;
   void accumulate(const Batch& batch, StepReport& report, const Cancellation* cancellation);
+  at::Tensor loss_gradient(const Batch& batch, const at::Tensor& output, const at::Tensor& target, StepReport& report) const;
   void update(const Batch& batch, StepReport& report);
   void drop_gradient();
 

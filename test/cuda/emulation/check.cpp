@@ -89,13 +89,13 @@ void check_ratio() {
 
 void check_loss(const std::vector<Row>& rows) {
   const Floats target = draw(kCount * kSize, 4);
-  for (const LossKind kind : {LossKind::l2, LossKind::l1, LossKind::huber}) {
+  for (const LossKind kind : {LossKind::l2, LossKind::l1, LossKind::huber, LossKind::pseudo_huber}) {
     for (const bool spoiled : {false, true}) {
       Floats output = draw(kCount * kSize, 5);
       if (spoiled) output[kSize + 5] = std::numeric_limits<float>::infinity();
       Floats ours(output.size()), theirs(output.size());
       double losses[kCount], losses_there[kCount];
-      LossArguments a{output.data(), target.data(), ours.data(), losses, rows.data(), 7, kCount, kSize, kind};
+      LossArguments a{output.data(), target.data(), ours.data(), losses, rows.data(), 7, kCount, kSize, kind, 0.7};
       cpu::loss(a);
       a.gradient = theirs.data();
       a.losses = losses_there;
@@ -161,7 +161,7 @@ void check_dropout() {
 
 int main() {
   std::vector<Row> rows;
-  for (int n = 0; n < kCount; ++n) rows.push_back({0.3 + n, 0.9 - n * 0.1, 1.1, 5, 0.2 * n, 1 - 0.2 * n, 0.5 + n});
+  for (int n = 0; n < kCount; ++n) rows.push_back({0.3 + n, 0.9 - n * 0.1, 1.1, 5, 0.2 * n, 1 - 0.2 * n, 0.5 + n, 0, 0, 0, 0, 0, 0});
   check_noise(rows);
   check_combine();
   check_ratio();

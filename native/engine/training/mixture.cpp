@@ -1,0 +1,57 @@
+#include "training/mixture.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/tensor.h>
+
+#include "error.h"
+#include "ops/launch.h"
+
+namespace dpm {
+namespace {
+
+Mixture mix_by(const Batch& batch, const std::vector<Row>& rows, const at::Device& device) {
+  const std::int64_t count = batch.images.size(0), channels = batch.images.size(1), spatial = batch.images.size(2) * batch.images.size(3);
+  const std::vector<double>& examples = batch.noise_examples.empty() ? batch.examples : batch.noise_examples;
+  const std::vector<double>& epochs = batch.noise_examples.empty() ? batch.epochs : batch.noise_epochs;
+  const auto fits = [count](const auto& list) { return static_cast<std::int64_t>(list.size()) == count; };
+  DPM_CHECK(fits(rows) && fits(batch.examples) && fits(batch.epochs), "DPM_INVALID_ARGUMENT", "Expected one row, example and epoch per image.");
+  DPM_CHECK(fits(examples) && fits(epochs), "DPM_INVALID_ARGUMENT", "Expected one `noiseExamples` and one `noiseEpochs` per image.");
+  const auto options = at::TensorOptions().dtype(at::kFloat).device(device).memory_format(at::MemoryFormat::ChannelsLast);
+  const Mixture result{at::empty(batch.images.sizes(), options), at::empty(batch.images.sizes(), options)};
+  const at::Tensor images = batch.images.to(device).contiguous();
+  launch_noise_step(
+      device, {images.const_data_ptr(), images.scalar_type() == at::kByte, result.input.mutable_data_ptr<float>(),
+               result.target.mutable_data_ptr<float>(), rows.data(), examples.data(), epochs.data(), count, channels, spatial, key_of(batch.seed)});
+  return result;
+}
+
+}  // namespace
+
+at::Tensor column_of(const std::vector<Row>& rows, const std::vector<std::int64_t>& indices, double Row::*column, const at::Device& device) {
+  std::vector<double> values;
+  for (const std::int64_t index : indices) values.push_back(rows[static_cast<std::size_t>(index)].*column);
+  return at::tensor(values, at::TensorOptions().dtype(at::kDouble)).view({-1, 1, 1, 1}).to(device);
+}
+
+Mixture mix(const Batch& batch, const at::Device& device) { return mix_by(batch, batch.rows, device); }
+
+Parts parts_of(const Batch& batch, const at::Device& device) {
+  Row apart{};
+  apart.alpha = apart.c_in = apart.target_noise = 1;
+  const Mixture mixture = mix_by(batch, std::vector<Row>(static_cast<std::size_t>(batch.images.size(0)), apart), device);
+  return {mixture.input, mixture.target};
+}
+
+at::Tensor pairing_costs(const Batch& batch) {
+  const at::NoGradGuard no_grad;
+  const Parts parts = parts_of(batch, at::Device(at::kCPU));
+  const at::Tensor clean = parts.clean.flatten(1), noise = parts.noise.flatten(1);
+  const auto squares = [](const at::Tensor& x) { return x.square().sum(1, false, at::kDouble); };
+  const at::Tensor products = at::matmul(clean, noise.t()).to(at::kDouble);
+  return (squares(clean).unsqueeze(1) + squares(noise).unsqueeze(0) - 2 * products).clamp_min(0).contiguous();
+}
+
+}  // namespace dpm
