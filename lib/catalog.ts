@@ -1,5 +1,6 @@
 /** THE list: everything that has a name. A new schedule, sampler, data set or network is one file and one line in its map. */
 import { datasets } from './datasets/list.js'
+import { guidances } from './diffusion/guidance/list.js'
 import { predictions } from './diffusion/predictions/list.js'
 import { schedules } from './diffusion/schedules/list.js'
 import { timeLabels } from './diffusion/time-label.js'
@@ -12,6 +13,7 @@ import { spacings } from './sampling/spacings/list.js'
 
 export const catalog = {
   datasets,
+  guidances,
   likelihoods,
   networks,
   predictions,

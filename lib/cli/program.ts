@@ -6,10 +6,12 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { dataCommand } from './data.js'
 import { doctorCommand } from './doctor.js'
+import { explainCommand } from './explain.js'
 import { exitCodeOf, reportFailure, usageExitCode } from './failure.js'
 import type { CommonFlags } from './flags.js'
 import { inspectCommand } from './inspect.js'
 import { likelihoodCommand } from './likelihood.js'
+import { listCommand } from './list.js'
 import { recipesCommand } from './recipes.js'
 import { sampleCommand } from './sample.js'
 import { setupCommand } from './setup.js'
@@ -21,6 +23,7 @@ Examples:
   dpm-torch train sprites --plan               measure three steps, and say what the whole run takes
   dpm-torch sample runs/sprites --count 64     draw images from it
   dpm-torch recipes                            what else there is to train
+  dpm-torch list                               every schedule, sampler, … by name
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`
 
@@ -41,6 +44,8 @@ export function createProgram(): Command {
     likelihoodCommand(),
     inspectCommand(),
     dataCommand(),
+    listCommand(),
+    explainCommand(),
   ]
   for (const command of commands) {
     command.addOption(new Option('--verbose', 'print where an error happened'))

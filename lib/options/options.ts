@@ -31,7 +31,7 @@ export function defineOptions<Schema extends z.ZodType>(
     name,
     schema: schema as z.ZodType<z.output<Schema>>,
     parse: (value, place = name) => parseOptions(schema, value, place),
-    rows: () => optionRows(schema),
+    rows: () => optionRowsOf(schema),
   }
 }
 
@@ -217,6 +217,11 @@ function keysAt(schema: z.ZodType, path: readonly PropertyKey[], root: unknown):
     branch()
   }
   return Object.keys(definitionOf(current).shape ?? {})
+}
+
+/** The rows of a schema's options. */
+export function optionRowsOf(schema: z.ZodType): readonly OptionRow[] {
+  return optionRows(schema)
 }
 
 function optionRows(schema: z.ZodType, prefix = '', inherited?: unknown): OptionRow[] {
