@@ -61,8 +61,9 @@ export async function resolveEdits(model: Diffusion, flags: EditFlags, base: Gen
       }
     }
     if (flags.lowResolution !== undefined) {
-      const channels = model.settings.network.conditionChannels || shape.channels
-      options.lowResolution = await readPicture(flags.lowResolution, { ...shape, channels })
+      const { condition, conditionChannels } = model.source
+      const wanted = condition?.picture ?? { ...shape, channels: conditionChannels || shape.channels }
+      options.lowResolution = await readPicture(flags.lowResolution, wanted)
     }
     if (flags.between !== undefined) {
       const keys = flags.between.split(',').map(Number)

@@ -18,6 +18,8 @@ export interface BatchesOptions {
   readonly prefetch?: number
   /** Mirror half of the examples left to right, another half in each epoch; default false. */
   readonly flip?: boolean
+  /** What the network sees beside each image, made of the images as they are trained on; nothing when absent. */
+  readonly beside?: ((images: Uint8Array, count: number) => Promise<Float32Array>) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -33,6 +35,8 @@ export interface Batch {
   readonly epochs: Float64Array
   /** N×C×H×W; the caller's own. */
   readonly images: Uint8Array
+  /** What `beside` made of them; null without it. */
+  readonly beside: Float32Array | null
   /** Class of each example; null when the data has no classes. */
   readonly classes: Int32Array | null
 }
@@ -73,7 +77,7 @@ export async function* createBatches(
   dataSet: DataSet,
   options: BatchesOptions,
 ): AsyncGenerator<Batch, never, undefined> {
-  const { batch, seed, startStep = 0, prefetch = 2, flip = false, signal } = options
+  const { batch, seed, startStep = 0, prefetch = 2, flip = false, beside, signal } = options
   for (const [name, value, least] of [
     ['batch', batch, 1],
     ['startStep', startStep, 0],
@@ -91,7 +95,7 @@ export async function* createBatches(
     for (let step = startStep; ; step++) {
       throwIfAborted(signal, 'Reading the data')
       while (underway.length <= prefetch) {
-        const loading = loadBatch(dataSet, batch, seed, step + underway.length, flip, stop.signal)
+        const loading = loadBatch(dataSet, batch, seed, step + underway.length, { flip, beside, signal: stop.signal })
         // Its error is for the caller who comes to this batch; until then it must not count as unhandled.
         loading.catch(() => undefined)
         underway.push(loading)
@@ -112,8 +116,7 @@ async function loadBatch(
   batch: number,
   seed: number,
   step: number,
-  flip: boolean,
-  signal: AbortSignal,
+  { flip, beside, signal }: Pick<BatchesOptions, 'flip' | 'beside'> & { readonly signal: AbortSignal },
 ): Promise<Batch> {
   const { indices, epochs } = batchOrder(dataSet.length, batch, seed, step)
   const size = exampleBytes(dataSet)
@@ -131,6 +134,7 @@ async function loadBatch(
     indices,
     epochs,
     images,
+    beside: beside ? await beside(images, batch) : null,
     classes: dataSet.classes.length > 0 ? Int32Array.from(indices, (index) => dataSet.classOf(index)) : null,
   }
 }

@@ -11,6 +11,8 @@ import { Network } from '../networks/network.js'
 import { parseOptions } from '../options/options.js'
 import type { Program } from '../sampling/program.js'
 import { Tensor, type TensorSource } from '../tensor/tensor.js'
+import type { Condition } from './conditions/condition.js'
+import { conditionedNetwork, createCondition } from './conditions/list.js'
 import {
   type GenerateOptions,
   type Generation,
@@ -63,6 +65,7 @@ export class Diffusion implements Disposable {
   private constructor(
     settings: ModelSettings,
     network: Network,
+    condition: Condition | undefined,
     device: string,
     precision: Precision,
     checkpoint: Checkpoint,
@@ -81,7 +84,8 @@ export class Diffusion implements Disposable {
       image: this.image,
       classes: this.classes,
       nullClass: settings.network.nullClass,
-      conditionChannels: settings.network.conditionChannels,
+      conditionChannels: network.settings.conditionChannels,
+      condition,
     }
   }
 
@@ -96,10 +100,16 @@ export class Diffusion implements Disposable {
     const device = await resolveDevice(options.device ?? 'auto')
     const classes = settings.network.classConditional ? checkpoint.classes.length : 0
     const outputs = isLearned(settings.diffusion.variance) ? 2 : 1
-    const network = await Network.build(settings.network, { image: checkpoint.image, classes, outputs, device })
+    const condition = createCondition(settings.condition, checkpoint.image)
+    const network = await Network.build(conditionedNetwork(settings.network, condition), {
+      image: checkpoint.image,
+      classes,
+      outputs,
+      device,
+    })
     try {
       await readWeights(checkpoint, network, prefix)
-      return new Diffusion(settings, network, device, options.precision ?? settings.precision, checkpoint)
+      return new Diffusion(settings, network, condition, device, options.precision ?? settings.precision, checkpoint)
     } catch (error) {
       network.dispose()
       throw error

@@ -19,6 +19,7 @@ import { parseSampler, recordSampler, type SamplerOptions, samplerDefinition } f
 import type { SpacingOptions } from '../sampling/spacings/list.js'
 import { Tensor } from '../tensor/tensor.js'
 import { AdaptiveRun, adaptiveSteps } from './adaptive-run.js'
+import type { Condition } from './conditions/condition.js'
 import { maskTensor, pictureTensor } from './pictures.js'
 import { type Guide, ProgramRun } from './program-run.js'
 
@@ -35,6 +36,8 @@ export interface Source {
   readonly nullClass: boolean
   /** Channels of the image that the network sees beside x; 0 for none. */
   readonly conditionChannels: number
+  /** How that image is made of a picture; without it pictures are taken as they are. */
+  readonly condition?: Condition | undefined
 }
 
 /** Something to be had more of: the gradient of its logarithm moves every step. */
@@ -71,7 +74,10 @@ export interface GenerateOptions {
   readonly inpaint?: { readonly known: Images; readonly mask: ArrayLike<number> } | undefined
   /** x at the first level as it is, N×C×H×W float32: of an inverted image, or between two others' noise. */
   readonly initial?: Tensor | undefined
-  /** The images that a super-resolution network makes larger, at the size of its output. */
+  /**
+   * The images that a super-resolution network makes larger: small ones, or of the size of its output, which are made small
+   * first.
+   */
   readonly lowResolution?: Images | undefined
   /** Noise keys of the images, whole numbers; 0 … count-1 when absent. Image k is the same in any company. */
   readonly samples?: readonly number[] | undefined
@@ -318,7 +324,7 @@ async function firstNoise(
 
 /** What a super-resolution network sees beside x. */
 function conditioningImage(
-  { conditionChannels, image }: Source,
+  { conditionChannels, condition, image }: Source,
   { lowResolution }: GenerateOptions,
   count: number,
 ): Tensor | undefined {
@@ -330,10 +336,8 @@ function conditioningImage(
     )
   }
   if (!lowResolution) {
-    throw new DpmError(
-      'DPM_INVALID_OPTION',
-      `The network makes images larger: give them as \`lowResolution\`, enlarged to ${image.height}×${image.width}.`,
-    )
+    throw new DpmError('DPM_INVALID_OPTION', 'The network makes images larger: give them as `lowResolution`.')
   }
+  if (condition) return condition.ofPictures(lowResolution, count)
   return pictureTensor(lowResolution, { ...image, channels: conditionChannels }, count, 'lowResolution')
 }

@@ -3,11 +3,15 @@ import * as z from 'zod'
 import { diffusionSchema } from '../diffusion/diffusion-options.js'
 import { precisions } from '../native/device.js'
 import { networkSchema } from '../networks/list.js'
+import { conditionSchema } from './conditions/list.js'
 
 /** Of a run's settings these are a part; the rest (data, training, budget …) is dropped. */
 export const modelSchema = z.object({
   network: networkSchema,
   diffusion: diffusionSchema.prefault({}),
+  condition: conditionSchema
+    .prefault('none')
+    .describe('what the network sees beside x: nothing, or the image at a lower resolution (super-resolution)'),
   precision: z.enum(precisions).default('float32').describe('arithmetic of convolutions and matrix products'),
 })
 export type ModelSettings = z.output<typeof modelSchema>

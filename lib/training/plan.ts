@@ -3,7 +3,7 @@ import { statfs } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { ImageShape, OpenProgress } from '../datasets/data-set.js'
 import { startGeneration } from '../generation/generate.js'
-import { animationSteps, previewOptions } from './previews.js'
+import { animationSteps, previewOptions, withPictures } from './previews.js'
 import type { RunSettings } from './run-options.js'
 import { Trainer } from './trainer.js'
 
@@ -129,7 +129,8 @@ async function measurePictures(
   const { previews } = trainer.settings
   if (previews.everySteps === 0) return { grids: 0, secondsPerGrid: 0, animationSeconds: 0, totalSeconds: 0 }
   const { source } = trainer
-  using generation = await startGeneration(source, previewOptions(source, previews, signal))
+  const options = previewOptions(source, previews, signal)
+  using generation = await startGeneration(source, await withPictures(source, trainer.dataSet, options))
   const times = [performance.now()]
   for (let done = false; times.length < 3 && !done; ) {
     const advanced = await generation.run.advance(1, { signal })

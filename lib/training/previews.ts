@@ -7,6 +7,7 @@ import { toImages } from '../generation/diffusion.js'
 import { type GenerateOptions, type Source, startGeneration, stepsOf } from '../generation/generate.js'
 import { writeAnimation } from '../images/animation.js'
 import type { ImageGrid } from '../images/grid.js'
+import { Images } from '../images/image-batch.js'
 import type { RunFolder } from './run-folder.js'
 import type { RunJournal } from './run-journal.js'
 import type { RunSettings } from './run-options.js'
@@ -15,6 +16,7 @@ type PreviewSettings = RunSettings['previews']
 
 export interface PreviewPlace {
   readonly folder: RunFolder
+  readonly dataSet: DataSet
   readonly journal: RunJournal | undefined
   readonly step: number
   readonly signal?: AbortSignal | undefined
@@ -29,12 +31,6 @@ const animationFrames = 40
  */
 export function requirePreviews({ previews, diffusion, network, precision }: RunSettings, dataSet: DataSet): void {
   if (previews.everySteps === 0) return
-  if (network.conditionChannels > 0) {
-    throw new DpmError(
-      'DPM_INVALID_OPTION',
-      'A network that sees an image beside x (`network.conditionChannels`) draws nothing without one. Set `previews.everySteps` to 0.',
-    )
-  }
   const source: Omit<Source, 'network'> = {
     device: 'cpu',
     precision,
@@ -58,7 +54,8 @@ export function requirePreviews({ previews, diffusion, network, precision }: Run
 
 /** Draws `samples/step-00001000.png`, and shows it in TensorBoard. @returns its path. */
 export async function drawPreview(source: Source, settings: PreviewSettings, place: PreviewPlace): Promise<string> {
-  using generation = await startGeneration(source, previewOptions(source, settings, place.signal))
+  const options = previewOptions(source, settings, place.signal)
+  using generation = await startGeneration(source, await withPictures(source, place.dataSet, options))
   await generation.run.advance(Number.POSITIVE_INFINITY, { signal: place.signal })
   const grid = (await toImages(await generation.run.read('output'), source.image)).grid({ columns: settings.columns })
   const path = join(place.folder.samples, `step-${String(place.step).padStart(8, '0')}.png`)
@@ -69,11 +66,9 @@ export async function drawPreview(source: Source, settings: PreviewSettings, pla
 
 /** Draws `samples/denoising.gif`: the same images, from noise to the end. @returns its path. */
 export async function drawAnimation(source: Source, settings: PreviewSettings, place: PreviewPlace): Promise<string> {
-  const { signal } = place
-  using generation = await startGeneration(source, {
-    ...previewOptions(source, settings, signal),
-    steps: animationSteps(source, settings),
-  })
+  const { signal, dataSet } = place
+  const options = { ...previewOptions(source, settings, signal), steps: animationSteps(source, settings) }
+  using generation = await startGeneration(source, await withPictures(source, dataSet, options))
   const every = Math.max(1, Math.ceil(generation.steps / animationFrames))
   const frames: ImageGrid[] = []
   for (;;) {
@@ -109,5 +104,24 @@ export function previewOptions(
     seed: 0,
     signal,
     ...(source.classes.length > 0 ? { classes, guidance: settings.guidance } : {}),
+  }
+}
+
+/** The first images of the data to make larger, with their classes, where the network makes images larger. */
+export async function withPictures(
+  { condition, classes }: Source,
+  dataSet: DataSet,
+  options: GenerateOptions,
+): Promise<GenerateOptions> {
+  if (!condition) return options
+  const count = options.count ?? 1
+  const indices = Array.from({ length: count }, (_, index) => index % dataSet.length)
+  const { channels, height, width } = dataSet
+  const bytes = new Uint8Array(count * channels * height * width)
+  await dataSet.read(indices, bytes, options.signal)
+  return {
+    ...options,
+    lowResolution: new Images(bytes, [count, channels, height, width]),
+    ...(classes.length > 0 && { classes: indices.map((index) => dataSet.classOf(index)) }),
   }
 }

@@ -45,7 +45,7 @@ export function newSettings(options: Record<string, unknown>): RunSettings {
 }
 
 /** What a run keeps for life: with another of these, its weights or the order of its data would mean something else. */
-const fixedParts = ['network', 'diffusion', 'seed'] as const
+const fixedParts = ['network', 'diffusion', 'condition', 'seed'] as const
 
 /** Settings of a run that goes on: its own, with changes laid over them. @throws DpmError DPM_INVALID_OPTION */
 export function resumedSettings(folder: RunFolder | undefined, options: Record<string, unknown>): RunSettings {

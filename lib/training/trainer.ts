@@ -12,6 +12,8 @@ import type { DataSet } from '../datasets/data-set.js'
 import { openDataSet } from '../datasets/list.js'
 import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { DpmError, throwIfAborted } from '../errors.js'
+import type { Condition } from '../generation/conditions/condition.js'
+import { conditionedNetwork, createCondition } from '../generation/conditions/list.js'
 import type { Source } from '../generation/generate.js'
 import type { NativeStepReport } from '../native/binding.js'
 import { call } from '../native/call.js'
@@ -21,7 +23,7 @@ import { type Averaging, createAveraging } from './averaging.js'
 import { type Budget, createBudget } from './budget.js'
 import { createLearningRate, type LearningRate } from './learning-rate.js'
 import { writeNonFiniteBatch } from './non-finite.js'
-import { drawAnimation, drawPreview, requirePreviews } from './previews.js'
+import { drawAnimation, drawPreview, type PreviewPlace, requirePreviews } from './previews.js'
 import { SpeedEstimator } from './progress.js'
 import { RunFolder } from './run-folder.js'
 import { RunJournal } from './run-journal.js'
@@ -72,6 +74,7 @@ export class Trainer implements AsyncDisposable {
   readonly #budget: Budget
   readonly #learningRate: LearningRate
   readonly #averagings: readonly Averaging[]
+  readonly #condition: Condition | undefined
   #step: number
   #secondsBefore: number
   #startedAt: number | undefined
@@ -104,6 +107,7 @@ export class Trainer implements AsyncDisposable {
     this.#budget = parts.budget
     this.#learningRate = parts.learningRate
     this.#averagings = parts.settings.training.averaging.map(createAveraging)
+    this.#condition = createCondition(parts.settings.condition, parts.dataSet)
     this.#step = parts.step
     this.#secondsBefore = parts.seconds
     this.#checkpointStep = parts.step
@@ -141,7 +145,8 @@ export class Trainer implements AsyncDisposable {
       const learningRate = createLearningRate(settings.training.learningRate, budget.totalSteps)
       if (settings.threads !== null) await call(undefined, (binding) => binding.setThreads(settings.threads ?? 1))
       const classes = settings.network.classConditional ? open.dataSet.classes.length : 0
-      open.network = await Network.build(settings.network, {
+      const condition = createCondition(settings.condition, open.dataSet)
+      open.network = await Network.build(conditionedNetwork(settings.network, condition), {
         image: open.dataSet,
         classes,
         seed: settings.seed,
@@ -220,7 +225,8 @@ export class Trainer implements AsyncDisposable {
       image: this.dataSet,
       classes: network.classConditional ? this.dataSet.classes : [],
       nullClass: network.nullClass,
-      conditionChannels: network.conditionChannels,
+      conditionChannels: this.network.settings.conditionChannels,
+      condition: this.#condition,
     }
   }
 
@@ -250,6 +256,7 @@ export class Trainer implements AsyncDisposable {
       seed: this.settings.seed,
       startStep: this.#step,
       flip,
+      beside: this.#condition?.ofImages,
       signal,
     })
     try {
@@ -325,7 +332,7 @@ export class Trainer implements AsyncDisposable {
   async finish(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<string[]> {
     const written = [await this.checkpoint()]
     if (this.folder && this.settings.previews.everySteps > 0) {
-      const place = { folder: this.folder, journal: this.#journal, step: this.#step, signal: options.signal }
+      const place = { ...this.#place, folder: this.folder, signal: options.signal }
       written.push(await drawPreview(this.source, this.settings.previews, place))
       if (this.settings.previews.animation)
         written.push(await drawAnimation(this.source, this.settings.previews, place))
@@ -348,6 +355,11 @@ export class Trainer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** What pictures of the run are drawn for. */
+  get #place(): Omit<PreviewPlace, 'folder'> {
+    return { dataSet: this.dataSet, journal: this.#journal, step: this.#step }
   }
 
   /** Waits for the updates under way. @returns how many of them were made. */
@@ -453,7 +465,7 @@ export class Trainer implements AsyncDisposable {
     const written: (string | undefined)[] = []
     if (this.#checkpointDue(this.#step)) written.push(await this.checkpoint())
     if (this.#previewDue(this.#step) && this.folder) {
-      const place = { folder: this.folder, journal: this.#journal, step: this.#step, signal }
+      const place = { ...this.#place, folder: this.folder, signal }
       written.push(await drawPreview(this.source, this.settings.previews, place))
     }
     return written.filter((path) => path !== undefined)

@@ -38,10 +38,11 @@ export async function runUpdate(
     const end = Math.min(begin + part, total)
     const shape = [end - begin, channels, height, width]
     using images = Tensor.from(batch.images.subarray(begin * size, end * size), shape)
+    using beside = besideOf(batch, begin, end, [height, width])
     const job = {
       images: images.handle,
       classes: classes?.slice(begin, end) ?? null,
-      condition: null,
+      condition: beside?.handle ?? null,
       rows: rows.slice(begin * rowFields.length, end * rowFields.length),
       examples: batch.indices.slice(begin, end),
       epochs: batch.epochs.slice(begin, end),
@@ -59,6 +60,14 @@ export async function runUpdate(
     jobs.push(state.step(job, signal))
   }
   return Promise.all(jobs)
+}
+
+/** What the network sees beside a part of a batch; undefined without. */
+function besideOf({ beside, indices }: Batch, begin: number, end: number, size: readonly number[]): Tensor | undefined {
+  if (!beside) return undefined
+  const each = beside.length / indices.length
+  const channels = each / size.reduce((product, extent) => product * extent, 1)
+  return Tensor.from(beside.subarray(begin * each, end * each), [end - begin, channels, ...size])
 }
 
 /** Classes of a batch, some replaced by the null class so that the network also learns without. */
