@@ -7,11 +7,13 @@ import { timeLabels } from './diffusion/time-label.js'
 import { timeSamplers } from './diffusion/times/list.js'
 import { weightings } from './diffusion/weightings/list.js'
 import { likelihoods } from './evaluation/likelihood.js'
+import { conditions } from './generation/conditions/list.js'
 import { networks } from './networks/list.js'
 import { samplers } from './sampling/samplers.js'
 import { spacings } from './sampling/spacings/list.js'
 
 export const catalog = {
+  conditions,
   datasets,
   guidances,
   likelihoods,
