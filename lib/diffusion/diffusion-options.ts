@@ -2,9 +2,11 @@
 import * as z from 'zod'
 import { nameOrOptions, schemasOf } from '../options/kind-schema.js'
 import { parseOptions } from '../options/options.js'
+import { boundSchema, resolveBound } from './bounds/list.js'
 import type { ScheduleDefinition } from './define-schedule.js'
+import { createLoss, losses } from './loss.js'
 import { createObjective, type Objective } from './objective.js'
-import { varianceKinds } from './posterior.js'
+import { logVarianceClips, varianceKinds } from './posterior.js'
 import type { Prediction } from './prediction.js'
 import { createPrediction, predictionSchema } from './predictions/list.js'
 import type { Schedule } from './schedule.js'
@@ -52,7 +54,17 @@ export const diffusionSchema = z.strictObject({
     .describe('how much each level counts in the loss'),
   times: timesSchema.prefault('uniform').describe('how training chooses times'),
   timeLabel: z.enum(names(timeLabels)).default('step').describe('how the network is told the time'),
-  loss: z.enum(['l2', 'l1', 'huber']).default('l2').describe('distance between output and target'),
+  loss: z.enum(names(losses)).default('l2').describe('distance between output and target'),
+  lossScale: z
+    .number()
+    .positive()
+    .default(1)
+    .describe('where the losses huber and pseudo-huber turn from a parabola into a line'),
+  bound: boundSchema.prefault('none').describe('the variational bound in the loss; a learned variance needs it'),
+  logVarianceClip: z
+    .enum(logVarianceClips)
+    .default('second-step')
+    .describe('what stands in for the log of the posterior variance at time 0 in the bound: that of time 1, or 1e-20'),
   clip: clipSchema.prefault({ kind: 'range' }).describe('what keeps the predicted clean image in range while sampling'),
 })
 
@@ -85,9 +97,15 @@ export function createProcess(settings: DiffusionSettings): DiffusionProcess {
     objective: createObjective({
       schedule,
       prediction,
-      weighting: createWeighting(settings.weighting),
+      weighting: createWeighting(settings.weighting, schedule),
       label,
       times: createTimes(settings.times, schedule),
+      loss: createLoss(settings.loss, prediction.name),
+      bound: resolveBound(settings.bound, {
+        schedule,
+        variance: settings.variance,
+        clip: settings.logVarianceClip,
+      }),
     }),
     label,
   }
@@ -98,9 +116,9 @@ export function createSchedule(settings: DiffusionSettings['schedule']): Schedul
   return definition.create(settings)
 }
 
-export function createWeighting(settings: DiffusionSettings['weighting']): Weighting {
+export function createWeighting(settings: DiffusionSettings['weighting'], schedule: Schedule): Weighting {
   const definition: WeightingDefinition = weightings[settings.kind]
-  return definition.create(settings)
+  return definition.create(settings, schedule)
 }
 
 function names<Name extends string>(map: Readonly<Record<Name, unknown>>): [Name, ...Name[]] {

@@ -4,6 +4,8 @@
  */
 import { expected } from '../errors.js'
 import { type Row, rowFields } from '../native/binding.js'
+import { type Bound, noBound } from './bound.js'
+import type { Loss } from './loss.js'
 import type { Prediction } from './prediction.js'
 import type { Schedule } from './schedule.js'
 import type { Labeller } from './time-label.js'
@@ -16,7 +18,14 @@ export interface ObjectiveParts {
   readonly weighting: Weighting
   readonly label: Labeller
   readonly times: TimeSampler
+  /** Output and target alike at every level when absent. */
+  readonly loss?: Loss
+  /** No term of the variational bound when absent. */
+  readonly bound?: Bound
 }
+
+/** What grows where a time is drawn more rarely than others. */
+const scaledFields: ReadonlySet<string> = new Set(['weight', 'boundWeight'])
 
 /** The examples of a batch, or of a part of one. */
 export interface BatchDraws {
@@ -32,6 +41,8 @@ export interface BatchDraws {
 }
 
 export interface Objective {
+  /** Whether a term of the variational bound teaches the learned variance alone. */
+  readonly detachMean: boolean
   /** The row of a time of the schedule. */
   row(time: number): Row
   /** The time at which an example is trained. */
@@ -44,7 +55,7 @@ export interface Objective {
 }
 
 export function createObjective(parts: ObjectiveParts): Objective {
-  const { times } = parts
+  const { times, bound = noBound } = parts
   const known = new Map<number, Row>()
   const row = (time: number): Row => {
     if (parts.schedule.steps === undefined) return rowAt(parts, time)
@@ -53,6 +64,7 @@ export function createObjective(parts: ObjectiveParts): Objective {
     return made
   }
   return {
+    detachMean: bound.share.detachMean,
     row,
     timeOf: (draw) => times.timeOf(draw),
     rows({ seed, step, epochs, examples, slot = 0, slots = examples.length }) {
@@ -66,7 +78,7 @@ export function createObjective(parts: ObjectiveParts): Objective {
         const fields = row(time)
         const scale = times.weightOf?.(time) ?? 1
         rowFields.forEach((field, column) => {
-          rows[i * rowFields.length + column] = field === 'weight' ? scale * fields.weight : fields[field]
+          rows[i * rowFields.length + column] = scaledFields.has(field) ? scale * fields[field] : fields[field]
         })
       }
       return rows
@@ -74,17 +86,7 @@ export function createObjective(parts: ObjectiveParts): Objective {
   }
 }
 
-/** The columns of a row without a term of the variational bound. */
-const noBound = {
-  boundScale: 0,
-  boundVariance: 0,
-  boundLow: 0,
-  boundHigh: 0,
-  boundWeight: 0,
-  boundDecoder: 0,
-} as const
-
-function rowAt({ schedule, prediction, weighting, label }: ObjectiveParts, time: number): Row {
+function rowAt({ schedule, prediction, weighting, label, loss, bound = noBound }: ObjectiveParts, time: number): Row {
   const level = schedule.level(time)
   const numbers = prediction.numbers(level)
   return {
@@ -94,7 +96,7 @@ function rowAt({ schedule, prediction, weighting, label }: ObjectiveParts, time:
     cNoise: label(level),
     targetClean: numbers.targetClean,
     targetNoise: numbers.targetNoise,
-    weight: weighting(level, numbers),
-    ...noBound,
+    weight: bound.share.simple * (loss?.factor?.(level) ?? 1) * weighting(level, numbers),
+    ...bound.row(level, numbers),
   }
 }

@@ -2,7 +2,7 @@
 import type * as z from 'zod'
 import type { KindSchema } from '../options/kind-schema.js'
 import type { PredictionNumbers } from './prediction.js'
-import type { Level } from './schedule.js'
+import type { Level, Schedule } from './schedule.js'
 
 /**
  * The factor on the squared error of the network's own output F at a level.
@@ -15,13 +15,14 @@ export type Weighting = (level: Level, numbers: PredictionNumbers) => number
 export interface WeightingDefinition<Schema extends KindSchema = KindSchema> {
   readonly name: string
   readonly schema: Schema
-  create(settings: z.output<Schema>): Weighting
+  /** @throws DpmError DPM_INVALID_OPTION when the weight has no meaning on the schedule. */
+  create(settings: z.output<Schema>, schedule: Schedule): Weighting
 }
 
 export function defineWeighting<Schema extends KindSchema>(definition: {
   readonly name: string
   readonly options: Schema
-  readonly create: (settings: z.output<Schema>) => Weighting
+  readonly create: (settings: z.output<Schema>, schedule: Schedule) => Weighting
 }): WeightingDefinition<Schema> {
   return { name: definition.name, schema: definition.options, create: definition.create }
 }

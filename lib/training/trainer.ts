@@ -11,6 +11,8 @@ import { type Batch, createBatches } from '../datasets/batches.js'
 import type { DataSet } from '../datasets/data-set.js'
 import { openDataSet } from '../datasets/list.js'
 import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
+import { isLearned } from '../diffusion/posterior.js'
+import { requireTrainable } from '../diffusion/trainable.js'
 import { DpmError, throwIfAborted } from '../errors.js'
 import type { Condition } from '../generation/conditions/condition.js'
 import { conditionedNetwork, createCondition } from '../generation/conditions/list.js'
@@ -134,6 +136,7 @@ export class Trainer implements AsyncDisposable {
     try {
       // Refuse a bad option before a folder is made, and a folder in use before any data is read.
       const fresh = resume ? undefined : newSettings(rest)
+      if (fresh) requireTrainable(fresh.diffusion)
       if (out !== undefined && resume) open.folder = await RunFolder.resume(out)
       else if (out !== undefined) await RunFolder.refuseUsed(out)
       const settings = fresh ?? resumedSettings(open.folder, rest)
@@ -149,6 +152,7 @@ export class Trainer implements AsyncDisposable {
       open.network = await Network.build(conditionedNetwork(settings.network, condition), {
         image: open.dataSet,
         classes,
+        outputs: isLearned(settings.diffusion.variance) ? 2 : 1,
         seed: settings.seed,
         device,
       })

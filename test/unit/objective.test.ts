@@ -7,7 +7,7 @@ describe('the objective', () => {
 
   test('of DDPM: mix by the level, tell the network t, aim at the noise, weight 1', () => {
     const { alpha, sigma } = process.schedule.level(37)
-    expect(process.objective.row(37)).toEqual({
+    expect(process.objective.row(37)).toMatchObject({
       alpha,
       sigma,
       cIn: 1,
@@ -15,6 +15,7 @@ describe('the objective', () => {
       targetClean: 0,
       targetNoise: 1,
       weight: 1,
+      boundWeight: 0,
     })
   })
 
@@ -83,6 +84,9 @@ describe('diffusion options', () => {
       times: { kind: 'uniform' },
       timeLabel: 'step',
       loss: 'l2',
+      lossScale: 1,
+      bound: { kind: 'none' },
+      logVarianceClip: 'second-step',
       clip: { kind: 'range', low: -1, high: 1 },
     })
   })

@@ -56,9 +56,9 @@ describe('weightings', () => {
   const at = { alpha: 0.8, sigma: 0.6, time: 0 }
   const ratio = 0.64 / 0.36
   const weight = (name: 'snr' | 'uniform', prediction: PredictionName): number =>
-    weightings[name].create({ kind: name } as never)(at, numbersOf(prediction, at))
+    weightings[name].create({ kind: name } as never, schedule)(at, numbersOf(prediction, at))
   const minimum = (gamma: number, prediction: PredictionName): number =>
-    weightings['min-snr'].create({ kind: 'min-snr', gamma })(at, numbersOf(prediction, at))
+    weightings['min-snr'].create({ kind: 'min-snr', gamma }, schedule)(at, numbersOf(prediction, at))
 
   test('snr is the plain loss of a network that predicts noise, whatever it predicts', () => {
     expect(relativeError(weight('snr', 'noise'), 1)).toBeLessThan(1e-15)

@@ -2,10 +2,22 @@
 import * as z from 'zod'
 import { nameOrOptions, schemasOf } from '../../options/kind-schema.js'
 import type { Schedule } from '../schedule.js'
+import { antitheticTimes } from './antithetic.js'
+import { logNormalTimes } from './log-normal.js'
+import { logitNormalTimes } from './logit-normal.js'
+import { lowDiscrepancyTimes } from './low-discrepancy.js'
+import { stratifiedTimes } from './stratified.js'
 import type { TimeSampler, TimeSamplerDefinition } from './time-sampler.js'
 import { uniformTimes } from './uniform.js'
 
-export const timeSamplers = { uniform: uniformTimes } satisfies Record<string, TimeSamplerDefinition>
+export const timeSamplers = {
+  uniform: uniformTimes,
+  stratified: stratifiedTimes,
+  antithetic: antitheticTimes,
+  'low-discrepancy': lowDiscrepancyTimes,
+  'log-normal': logNormalTimes,
+  'logit-normal': logitNormalTimes,
+} satisfies Record<string, TimeSamplerDefinition>
 
 export const timesSchema = nameOrOptions(z.discriminatedUnion('kind', schemasOf(timeSamplers)))
 export type TimesSettings = z.output<typeof timesSchema>
