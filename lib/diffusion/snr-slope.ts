@@ -10,7 +10,7 @@ import { expected } from '../errors.js'
 import type { Level, Schedule } from './schedule.js'
 
 /** Width of the stencil's step as a share of the distance to the clean time, near which sigma is a power of it. */
-const relativeStep = 4e-3
+const relativeStep = 1e-3
 
 /**
  * d snr / dt at a level, below 0 where there is signal. alpha' and sigma' are those of the polynomials through five levels, moved
