@@ -29,7 +29,7 @@ const unetSchema = z.strictObject({
   blocks: z
     .int()
     .min(1)
-    .max(16)
+    .max(64)
     .default(2)
     .describe('residual blocks per level on the way down; one more on the way up'),
   attentionResolutions: z
