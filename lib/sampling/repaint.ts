@@ -9,11 +9,11 @@
  * a = alpha_t / alpha_s, and down again, until it has come down `jumps` times. The paper takes single steps on the way up,
  * of which this is the sum. A run of n steps costs about n · jumps evaluations. `jumps` 1 is plain replacement.
  *
- * Inputs: `known`, an image of x's shape, and `mask`, 1 where x is to be drawn.
+ * The run has to be one that paints (`inpaint`): `known` is an image of x's shape, `mask` 1 where x is to be drawn.
  */
 import * as z from 'zod'
 import { posterior, varianceKinds } from '../diffusion/posterior.js'
-import { expected } from '../errors.js'
+import { DpmError } from '../errors.js'
 import { defineSampler } from './define-sampler.js'
 
 const repaintSchema = z.strictObject({
@@ -27,7 +27,13 @@ const repaintSchema = z.strictObject({
 })
 
 export const repaint = defineSampler('repaint', repaintSchema, (x, verbs) => {
-  const { levels, denoiseAncestral, combine, noise, blend, input, emit, options } = verbs
+  const { levels, denoiseAncestral, combine, noise, blend, input, emit, inpaint, options } = verbs
+  if (!inpaint) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      'Sampler "repaint" fills in what is missing in an image: give the image and its mask as `inpaint`, or use the sampler "ddpm".',
+    )
+  }
   const variance = options.variance === 'inherit' ? verbs.variance : options.variance
   const [known, mask] = [input('known'), input('mask')]
   const walk = repaintWalk(levels.length - 1, options)
@@ -37,7 +43,7 @@ export const repaint = defineSampler('repaint', repaintSchema, (x, verbs) => {
   let [steps, returns] = [0, 0]
   for (const { from, to, back } of walk) {
     const [here, there] = [levels[from], levels[to]]
-    if (!here || !there) throw expected(`a level from 0 to ${levels.length - 1}`, 'walk', [from, to])
+    if (!here || !there) throw new DpmError('DPM_INTERNAL', `The walk of repaint has no level ${from} or ${to}.`)
     if (back) {
       const deviation = Math.sqrt(posterior(there, here).forwardVariance)
       x = combine([
