@@ -18,7 +18,7 @@ const levels: readonly Level[] = [0.03, 0.4, 3].map((ratio) => vp.atRatio(ratio)
 const points = [-2, -0.7, -0.11, 0, 0.5, 1.9]
 
 /** Simpson's rule. */
-function integral(f: (x: number) => number, from = -12, to = 12, steps = 8000): number {
+function integral(f: (x: number) => number, from = -12, to = 12, steps = 24_000): number {
   const width = (to - from) / steps
   let sum = f(from) + f(to)
   for (let i = 1; i < steps; i++) sum += (i % 2 === 0 ? 2 : 4) * f(from + i * width)
