@@ -122,6 +122,24 @@ test('an image does not depend on what is drawn with it, whatever is asked of it
   expect(pair.slice(tinyElements)).toEqual(alone)
 })
 
+test.each(['ddpm', 'dpm++2m-sde', 'predictor-corrector'] as const)(
+  '%s: 1×16, 2×8, 16×1 and shuffled are the same bytes at one chunk shape',
+  async (sampler) => {
+    const keys = Array.from({ length: 16 }, (_, index) => index)
+    const of = (samples: readonly number[]) => draw({ sampler, samples, steps: 2, chunk: 4 })
+    const whole = await of(keys)
+    const at = (drawn: Float32Array, place: number) => drawn.slice(place * tinyElements, (place + 1) * tinyElements)
+    const halves = [await of(keys.slice(0, 8)), await of(keys.slice(8))]
+    const shuffled = keys.map((key) => (key * 7 + 3) % 16)
+    const mixed = await of(shuffled)
+    for (const key of keys) {
+      expect(at(halves[key >> 3] ?? whole, key & 7)).toEqual(at(whole, key))
+      expect(at(mixed, shuffled.indexOf(key))).toEqual(at(whole, key))
+      expect(await of([key])).toEqual(at(whole, key))
+    }
+  },
+)
+
 describe('autoguidance', () => {
   test('away from the network itself goes nowhere, and with scale 1 asks nobody else', async () => {
     const plain = await draw({ count: 2 })
