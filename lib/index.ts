@@ -5,8 +5,18 @@ export { catalog } from './catalog.js'
 // Data.
 export type { DataSet } from './datasets/data-set.js'
 export { type DataOptions, datasets, openDataSet } from './datasets/list.js'
+// The algebra in numbers: a process's levels, and one prediction in terms of another.
+export { conversion } from './diffusion/conversion.js'
+export {
+  createProcess,
+  type DiffusionOptions,
+  type DiffusionProcess,
+  parseDiffusion,
+} from './diffusion/diffusion-options.js'
+export type { GuidanceOptions } from './diffusion/guidance/list.js'
 // How likely data is, in bits per dimension.
 export type { LikelihoodDenoiser } from './diffusion/likelihood/likelihood-denoiser.js'
+export type { Level, Schedule } from './diffusion/schedule.js'
 export { DpmError, type DpmErrorCode, errorCodes } from './errors.js'
 export {
   evaluateLikelihood,
@@ -36,7 +46,9 @@ export { explainProgram } from './sampling/explain-program.js'
 export type { Program } from './sampling/program.js'
 export { programFromJson, programToJson } from './sampling/program-json.js'
 // Any denoiser, any sampler, no addon.
-export { sample, sampleSteps } from './sampling/sample.js'
+export { type Denoiser, type SampleOptions, type SampleResult, sample, sampleSteps } from './sampling/sample.js'
+export type { SamplerOptions } from './sampling/samplers.js'
+export type { SpacingOptions } from './sampling/spacings/list.js'
 export { Tensor } from './tensor/tensor.js'
 export { formatDuration, progressLine } from './training/progress.js'
 export { readRecipe, recipeNames, resolveRecipe } from './training/recipes.js'
