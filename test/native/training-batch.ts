@@ -1,4 +1,5 @@
 /** Training steps of a tiny U-Net, and what they must compute: rows, noise and targets in float64. */
+import type { ImageShape } from '../../lib/datasets/data-set.js'
 import type {
   NativeBatch,
   NativeUpdate,
@@ -85,8 +86,13 @@ export function planOf(
   }
 }
 
-export function batchOf(held: Held, plan: BatchPlan, changes: Partial<NativeBatch> = {}): NativeBatch {
-  const shape = [plan.examples.length, tinyImage.channels, tinyImage.height, tinyImage.width]
+export function batchOf(
+  held: Held,
+  plan: BatchPlan,
+  changes: Partial<NativeBatch> = {},
+  { channels, height, width }: ImageShape = tinyImage,
+): NativeBatch {
+  const shape = [plan.examples.length, channels, height, width]
   return {
     images: createTensor(held, plan.images, shape, plan.dtype),
     classes: null,
