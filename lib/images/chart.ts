@@ -45,7 +45,8 @@ const dashes = ['', '7 3', '2 3', '9 3 2 3'] as const
  * @throws DpmError DPM_INVALID_ARGUMENT when no series has a point that can be drawn.
  */
 export function lineChart({ title, x, y, series }: LineChart): string {
-  const [xScale, yScale]: Scale[] = [scales[x.scale ?? 'linear'], scales[y.scale ?? 'linear']]
+  const xScale: Scale = scales[x.scale ?? 'linear']
+  const yScale: Scale = scales[y.scale ?? 'linear']
   const drawable = series.map(({ name, points }) => ({
     name,
     points: points.filter((point) => isPlaced(xScale, point[0]) && isPlaced(yScale, point[1])),
