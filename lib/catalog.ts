@@ -1,6 +1,8 @@
 /** THE list: everything that has a name. A new schedule, sampler, data set or network is one file and one line in its map. */
 import { datasets } from './datasets/list.js'
+import { bounds } from './diffusion/bounds/list.js'
 import { guidances } from './diffusion/guidance/list.js'
+import { losses } from './diffusion/loss.js'
 import { predictions } from './diffusion/predictions/list.js'
 import { schedules } from './diffusion/schedules/list.js'
 import { timeLabels } from './diffusion/time-label.js'
@@ -13,10 +15,12 @@ import { samplers } from './sampling/samplers.js'
 import { spacings } from './sampling/spacings/list.js'
 
 export const catalog = {
+  bounds,
   conditions,
   datasets,
   guidances,
   likelihoods,
+  losses,
   networks,
   predictions,
   samplers,

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// npm run prebuild: fills prebuilds/linux-x64 with dpm-torch.glibc.node and the libraries beside it, stripped, as
+// npm run prebuilds: fills prebuilds/linux-x64 with dpm-torch.glibc.node and the libraries beside it, stripped, as
 // node-gyp-build looks for them and npm ships them. --no-cuda leaves out libdpm_cuda.so, for which nvcc is fetched.
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, readdirSync, statSync } from 'node:fs'

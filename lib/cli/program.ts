@@ -14,6 +14,7 @@ import { likelihoodCommand } from './likelihood.js'
 import { listCommand } from './list.js'
 import { recipesCommand } from './recipes.js'
 import { sampleCommand } from './sample.js'
+import { selftestCommand } from './selftest.js'
 import { setupCommand } from './setup.js'
 import { trainCommand } from './train.js'
 
@@ -46,6 +47,7 @@ export function createProgram(): Command {
     dataCommand(),
     listCommand(),
     explainCommand(),
+    selftestCommand(),
   ]
   for (const command of commands) {
     command.addOption(new Option('--verbose', 'print where an error happened'))

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { nameOrOptions, schemasOf } from '../options/kind-schema.js'
 import { parseOptions } from '../options/options.js'
 import { boundSchema, resolveBound } from './bounds/list.js'
+import { couplings } from './coupling.js'
 import type { ScheduleDefinition } from './define-schedule.js'
 import { createLoss, losses } from './loss.js'
 import { createObjective, type Objective } from './objective.js'
@@ -52,6 +53,12 @@ export const diffusionSchema = z.strictObject({
   weighting: nameOrOptions(z.discriminatedUnion('kind', schemasOf(weightings)))
     .prefault('uniform')
     .describe('how much each level counts in the loss'),
+  coupling: z
+    .enum(names(couplings))
+    .default('independent')
+    .describe(
+      'which noise of a batch meets which image: each its own, or as near as can be (minibatch optimal transport)',
+    ),
   times: timesSchema.prefault('uniform').describe('how training chooses times'),
   timeLabel: z.enum(names(timeLabels)).default('step').describe('how the network is told the time'),
   loss: z.enum(names(losses)).default('l2').describe('distance between output and target'),

@@ -5,6 +5,7 @@ import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { conditionDropped } from '../diffusion/guidance/classifier-free.js'
 import { type NativeStepReport, type NativeUpdate, rowFields } from '../native/binding.js'
 import { Tensor } from '../tensor/tensor.js'
+import { pairNoise } from './pair-noise.js'
 import type { RunSettings } from './run-options.js'
 import type { TrainState } from './train-state.js'
 
@@ -33,6 +34,8 @@ export async function runUpdate(
   const classes = trainingClasses(settings, dataSet.classes.length, batch)
   const { channels, height, width } = dataSet
   const size = channels * height * width
+  using whole = Tensor.from(batch.images, [total, channels, height, width])
+  const keys = await pairNoise(settings.diffusion.coupling, whole, batch, settings.seed)
   const jobs: Promise<NativeStepReport>[] = []
   for (let begin = 0; begin < total; begin += part) {
     const end = Math.min(begin + part, total)
@@ -46,8 +49,8 @@ export async function runUpdate(
       rows: rows.slice(begin * rowFields.length, end * rowFields.length),
       examples: batch.indices.slice(begin, end),
       epochs: batch.epochs.slice(begin, end),
-      noiseExamples: null,
-      noiseEpochs: null,
+      noiseExamples: keys?.examples.slice(begin, end) ?? null,
+      noiseEpochs: keys?.epochs.slice(begin, end) ?? null,
       seed: settings.seed,
       total,
       loss: settings.diffusion.loss,

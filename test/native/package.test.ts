@@ -26,7 +26,7 @@ const project = join(work, 'project')
 const binaries = join(work, 'bin')
 afterAll(() => rmSync(work, { recursive: true, force: true }))
 
-/** The package as `npm run prebuild` and `npm pack` make it, from this checkout's own build. */
+/** The package as `npm run prebuilds` and `npm pack` make it, from this checkout's own build. */
 async function pack(): Promise<string> {
   const staged = join(work, 'staged')
   for (const name of ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE', 'dist', 'recipes']) {

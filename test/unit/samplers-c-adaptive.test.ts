@@ -87,6 +87,21 @@ describe.each(kinds)('with %s every sample is its own', (kind) => {
     expect([...backwards.data]).toEqual(rows.toReversed().flat())
   })
 
+  test('and the error that is allowed is that of an element, however many there are', async () => {
+    const evaluationsOf = async (elements: number): Promise<number> => {
+      const initial = new Float64Array(elements).fill(0.8)
+      const result = await sample({
+        denoiser: mixture,
+        shape: [1, elements],
+        sampler: kind,
+        schedule: 'vp-sde',
+        initial,
+      })
+      return result.evaluations
+    }
+    expect(await evaluationsOf(500)).toBe(await evaluationsOf(1))
+  })
+
   test('and takes as many steps as it needs', async () => {
     const counts = await Promise.all(samples.map(async (key) => (await run([key])).evaluations))
     expect(new Set(counts).size).toBeGreaterThan(1)
