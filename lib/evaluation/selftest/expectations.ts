@@ -1,7 +1,6 @@
 /** What the parts of the catalog claim of themselves, for the selftest to hold them to. What is not named here is measured all the same. */
 
 import type { SamplerKind } from '../../sampling/samplers.js'
-import type { LikelihoodMethodOptions } from '../likelihood.js'
 import type { StepGrid } from './sampler-order.js'
 
 export interface SamplerExpectation {
@@ -44,21 +43,4 @@ export const samplerExpectations: Readonly<Partial<Record<SamplerKind, SamplerEx
   rk23: { order: 3 },
   rk45: { order: 5 },
   repaint: { order: 1 },
-}
-
-/** How a likelihood is asked where its error is measured, and the most bits per dimension that it may err by. */
-export interface LikelihoodExpectation {
-  readonly method: LikelihoodMethodOptions
-  readonly schedule: string | { readonly kind: string; readonly [option: string]: unknown }
-  readonly error: number
-}
-
-export const likelihoodExpectations: Readonly<Record<string, LikelihoodExpectation>> = {
-  // A bound: its gap to the likelihood closes as 1 / steps.
-  vlb: {
-    method: { kind: 'vlb', clip: false, decoder: 'erf', logVarianceClip: 'floor' },
-    schedule: { kind: 'linear', steps: 400, scaleToSteps: true },
-    error: 0.03,
-  },
-  ode: { method: { kind: 'ode', trace: 'exact', dequantization: 'centered' }, schedule: 'vp-sde', error: 0.01 },
 }
