@@ -201,7 +201,7 @@ export interface Binding {
   ): Promise<TensorHandle>
 
   networkCreate(kind: string, settings: NativeSettings, seed: number, device: string): Promise<NetworkHandle>
-  networkParameters(network: NetworkHandle): { name: string; shape: number[] }[]
+  networkParameters(network: NetworkHandle): { name: string; shape: number[]; trained: boolean }[]
   networkRead(network: NetworkHandle, name: string): Promise<TensorHandle>
   networkWrite(network: NetworkHandle, name: string, value: TensorHandle): Promise<void>
   networkForward(

@@ -2,13 +2,14 @@
 import * as z from 'zod'
 import type { ImageShape } from '../datasets/data-set.js'
 import type { NativeSettings } from '../native/binding.js'
+import { type KindSchema, schemasOf } from '../options/kind-schema.js'
 import type { NetworkDefinition } from './network-definition.js'
 import { unet } from './unet.js'
 
-export const networks = { unet } as const
+export const networks = { unet } as const satisfies Record<string, { readonly schema: KindSchema }>
 export type NetworkKind = keyof typeof networks
 
-export const networkSchema = z.discriminatedUnion('kind', [unet.schema])
+export const networkSchema = z.discriminatedUnion('kind', schemasOf(networks))
 export type NetworkOptions = z.input<typeof networkSchema>
 export type NetworkSettings = z.output<typeof networkSchema>
 

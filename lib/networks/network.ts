@@ -31,6 +31,8 @@ export interface NetworkPlace {
 export interface Parameter {
   readonly name: string
   readonly shape: readonly number[]
+  /** False for what is kept without a gradient: the running statistics of a norm. */
+  readonly trained: boolean
 }
 
 export interface ForwardOptions {
@@ -91,7 +93,7 @@ export class Network implements Disposable {
 
   /** Number of trainable numbers. */
   get size(): number {
-    return this.parameters.reduce((sum, { shape }) => sum + countOf(shape), 0)
+    return this.parameters.reduce((sum, { shape, trained }) => sum + (trained ? countOf(shape) : 0), 0)
   }
 
   /** A copy of a parameter. */

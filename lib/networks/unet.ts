@@ -15,6 +15,7 @@ import type { ImageShape } from '../datasets/data-set.js'
 import { DpmError } from '../errors.js'
 import type { NativeSettings } from '../native/binding.js'
 import { defineOptions } from '../options/options.js'
+import { conditioningOptions, dataShape } from './conditioning.js'
 import type { NetworkDefinition } from './network-definition.js'
 
 const unetSchema = z.strictObject({
@@ -93,14 +94,7 @@ const unetSchema = z.strictObject({
     .describe(
       'last convolution of blocks, of attention and of the network: zero, scale 1e-10 (DDPM) or like the others',
     ),
-  classConditional: z.boolean().default(false).describe('a learned embedding per class is added to the time embedding'),
-  conditionChannels: z
-    .int()
-    .min(0)
-    .max(64)
-    .default(0)
-    .describe('channels of an image that the network sees beside x, as super-resolution does; 0 for none'),
-  nullClass: z.boolean().default(true).describe('one more class that means "no class", for classifier-free guidance'),
+  ...conditioningOptions,
 })
 
 export type UnetSettings = z.output<typeof unetSchema>
@@ -154,20 +148,10 @@ function unetNative(settings: UnetSettings, image: ImageShape, classes: number, 
       `Expected \`network.${option}\` to divide the channels of every level with attention but one has ${width}.`,
     )
   }
-  if (settings.classConditional && classes === 0) {
-    throw new DpmError(
-      'DPM_INVALID_OPTION',
-      '`network.classConditional` is true but the data has no classes. Set it to false or choose data with classes.',
-    )
-  }
   return {
     ...settings,
     headChannels: settings.headChannels ?? 0,
-    inputChannels: image.channels,
-    outputChannels: outputs * image.channels,
-    height: image.height,
-    width: image.width,
-    classes: settings.classConditional ? classes : 0,
+    ...dataShape(settings, image, classes, outputs),
   }
 }
 

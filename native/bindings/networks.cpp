@@ -29,6 +29,7 @@ Napi::Value network_parameters(const Napi::CallbackInfo& info) {
     const Napi::Object row = Napi::Object::New(env);
     row.Set("name", entries[i].name);
     row.Set("shape", to_javascript(env, entries[i].shape));
+    row.Set("trained", entries[i].trained);
     result.Set(static_cast<std::uint32_t>(i), row);
   }
   return result;

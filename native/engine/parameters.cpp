@@ -35,10 +35,19 @@ std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& shape) {
 }  // namespace
 
 ParameterIndex ParameterList::add(std::string name, std::vector<std::int64_t> shape, Initializer initializer) {
+  return append(std::move(name), std::move(shape), initializer, true);
+}
+
+ParameterIndex ParameterList::add_statistic(std::string name, std::vector<std::int64_t> shape, Initializer initializer) {
+  return append(std::move(name), std::move(shape), initializer, false);
+}
+
+ParameterIndex ParameterList::append(std::string name, std::vector<std::int64_t> shape, Initializer initializer, bool trained) {
   std::int64_t size = 1;
   for (const std::int64_t extent : shape) size *= extent;
-  entries_.push_back({std::move(name), std::move(shape), size_, size, initializer});
-  size_ += (size + kAlignment - 1) / kAlignment * kAlignment;
+  std::int64_t& end = trained ? trained_size_ : statistics_size_;
+  entries_.push_back({std::move(name), std::move(shape), end, size, initializer, trained});
+  end += (size + kAlignment - 1) / kAlignment * kAlignment;
   return entries_.size() - 1;
 }
 
@@ -50,14 +59,17 @@ ParameterIndex ParameterList::find(const std::string& name) const {
 }
 
 at::Tensor ParameterList::allocate(const at::Device& device) const {
-  return at::zeros({size_}, at::TensorOptions().dtype(at::kFloat).device(device));
+  return at::zeros({trained_size_ + statistics_size_}, at::TensorOptions().dtype(at::kFloat).device(device));
 }
 
 std::vector<at::Tensor> ParameterList::views(const at::Tensor& flat) const {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> result;
   result.reserve(entries_.size());
-  for (const Entry& entry : entries_) result.push_back(at::as_strided(flat, entry.shape, strides_of(entry.shape), entry.offset));
+  for (const Entry& entry : entries_) {
+    const std::int64_t offset = entry.trained ? entry.offset : trained_size_ + entry.offset;
+    result.push_back(at::as_strided(flat, entry.shape, strides_of(entry.shape), offset));
+  }
   return result;
 }
 

@@ -2,6 +2,8 @@
 //
 // One buffer per role (values, gradients, optimizer moments, averages) lets the optimizer, the averaging, the clip and the
 // zeroing run in one pass, and makes a copy of a network a single copy. Convolution weights lie channels-last in it.
+// What a network keeps without learning it by gradient (running statistics of a norm) lies behind the rest: the optimizer
+// stops before it, and an averaged copy has it as it is.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -28,12 +30,19 @@ class ParameterList {
     std::int64_t offset;
     std::int64_t size;
     Initializer initializer;
+    bool trained;
   };
 
   ParameterIndex add(std::string name, std::vector<std::int64_t> shape, Initializer initializer);
+  // The same for what no gradient reaches.
+  ParameterIndex add_statistic(std::string name, std::vector<std::int64_t> shape, Initializer initializer);
   const std::vector<Entry>& entries() const { return entries_; }
   // Throws DPM_INVALID_ARGUMENT when there is no such name.
   ParameterIndex find(const std::string& name) const;
+
+  // Where the statistics begin: elements before it are trained.
+  std::int64_t trained_size() const { return trained_size_; }
+  bool has_statistics() const { return statistics_size_ > 0; }
 
   // A zeroed buffer that holds all parameters.
   at::Tensor allocate(const at::Device& device) const;
@@ -43,8 +52,10 @@ class ParameterList {
   void initialize(const at::Tensor& flat, double seed) const;
 
  private:
-  std::vector<Entry> entries_;
-  std::int64_t size_ = 0;
+  ParameterIndex append(std::string name, std::vector<std::int64_t> shape, Initializer initializer, bool trained);
+
+  std::vector<Entry> entries_;  // offsets of statistics count from trained_size_
+  std::int64_t trained_size_ = 0, statistics_size_ = 0;
 };
 
 }  // namespace dpm

@@ -21,7 +21,8 @@ std::shared_ptr<GradientPass> GradientPass::run(const std::shared_ptr<WeightedNe
   std::vector<at::Tensor> parameters = network->parameters;
   if (gradient) {
     input.requires_grad_(true);
-    for (at::Tensor& parameter : parameters) parameter = parameter.detach().requires_grad_(true);
+    const auto& entries = network->network->parameters().entries();
+    for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i] = parameters[i].detach().requires_grad_(entries[i].trained);
   }
   const at::AutoGradMode mode(gradient);
   const PrecisionScope scope(precision, device);
@@ -40,10 +41,17 @@ std::vector<at::Tensor> GradientPass::backward(const at::Tensor& gradient) {
   DPM_CHECK(recorded_.defined(), "DPM_INVALID_ARGUMENT",
             "This pass has no gradient to give: it was made without, or backward() was called already. Call forward() again.");
   DPM_CHECK(gradient.sizes() == recorded_.sizes(), "DPM_INVALID_ARGUMENT", "Expected a `gradient` of the output's shape.");
-  auto results = torch::autograd::grad({recorded_}, inputs_, {gradient.to(recorded_.device(), at::kFloat)}, false, false, true);
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    if (!results[i].defined()) results[i] = at::zeros_like(inputs_[i]);
-    results[i] = results[i].detach().contiguous();
+  // Statistics are among the inputs, and have no gradient.
+  std::vector<at::Tensor> differentiated;
+  for (const at::Tensor& input : inputs_) {
+    if (input.requires_grad()) differentiated.push_back(input);
+  }
+  auto found = torch::autograd::grad({recorded_}, differentiated, {gradient.to(recorded_.device(), at::kFloat)}, false, false, true);
+  std::vector<at::Tensor> results;
+  auto next = found.begin();
+  for (const at::Tensor& input : inputs_) {
+    const at::Tensor of_input = input.requires_grad() ? *next++ : at::Tensor();
+    results.push_back(of_input.defined() ? of_input.detach().contiguous() : at::zeros_like(input));
   }
   recorded_ = at::Tensor();
   inputs_.clear();

@@ -10,7 +10,7 @@ import { encodeProgram, type Instruction, noisePurposes, type Program } from '..
 import { createTensor, type Held, holdHandles, takeFloats } from '../native/handles.js'
 import { drawImages, tinyElements, tinyUnetSettings } from '../native/tiny-unet.js'
 import { noBound } from '../native/training-batch.js'
-import { distance } from '../parity/unet-fixture.js'
+import { distance } from '../parity/network-fixture.js'
 
 const cuda = 'cuda:0'
 const reason = await whySkipped()

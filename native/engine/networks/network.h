@@ -35,6 +35,8 @@ struct Pass {
   bool fused_norms = fused_norms_by_default();
   // Whether the gradient will be differentiated again: then only operators whose gradients can be.
   bool twice = false;
+  // Whether weights are being learned: norms over the batch then use the batch's own statistics and note them.
+  bool training = false;
 
   const at::Tensor& operator[](ParameterIndex index) const { return parameters[index]; }
 };
@@ -46,17 +48,26 @@ struct Conditioning {
   at::Tensor image;    // N×K×H×W float32: an image that the network sees beside x, or undefined
 };
 
+// What every network is told of the data: lib/networks/conditioning.ts writes it.
+struct DataShape {
+  explicit DataShape(const Settings& settings);
+
+  std::int64_t input_channels, condition_channels, output_channels, height, width;
+  std::int64_t classes;  // 0: the network knows of none
+  bool null_class;       // one class more, which means "none"
+};
+
 class Network {
  public:
   virtual ~Network() = default;
   // x: N×C×H×W float32, channels-last in memory. Returns the network's output, channels-last.
   virtual at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const = 0;
-  // Throws DPM_INVALID_ARGUMENT, naming the value, when x or the conditioning do not fit the settings.
-  virtual void check(const at::Tensor& x, const Conditioning& conditioning) const = 0;
+  // Throws DPM_INVALID_ARGUMENT, naming the value, when x or the conditioning do not fit the data's shape.
+  virtual void check(const at::Tensor& x, const Conditioning& conditioning) const;
   // Channels of the output: those of x, or twice as many when the second half is a learned variance.
-  virtual std::int64_t output_channels() const = 0;
+  std::int64_t output_channels() const { return shape_.output_channels; }
   // Index that means "no class"; -1 when the network has none.
-  virtual std::int64_t null_class() const = 0;
+  std::int64_t null_class() const { return shape_.classes > 0 && shape_.null_class ? shape_.classes : -1; }
 
   // What forward() takes for `count` images on the device: all of it there, the null class where there are no classes.
   Conditioning prepare(Conditioning conditioning, std::int64_t count, const at::Device& device) const;
@@ -64,7 +75,18 @@ class Network {
   const ParameterList& parameters() const { return parameters_; }
 
  protected:
+  explicit Network(const Settings& settings) : shape_(settings) {}
+  const DataShape& shape() const { return shape_; }
+  // Rows of a table of classes, the null class included.
+  std::int64_t class_rows() const { return shape_.classes + (shape_.null_class ? 1 : 0); }
+
   ParameterList parameters_;
+
+ private:
+  void check_image(std::int64_t count, const at::Tensor& image) const;
+  void check_classes(std::int64_t count, const at::Tensor& classes) const;
+
+  DataShape shape_;
 };
 
 // A network with weights: the trained ones, or an averaged copy.

@@ -22,12 +22,6 @@ Initialization initialization_of(const Settings& settings) {
                                                                        : Initialization::Last::like_others};
 }
 
-std::string shape_text(at::IntArrayRef shape) {
-  std::string joined;
-  for (const std::int64_t extent : shape) joined += (joined.empty() ? "" : "×") + std::to_string(extent);
-  return joined;
-}
-
 }  // namespace
 
 UnetSettings::UnetSettings(const Settings& s)
@@ -37,19 +31,12 @@ UnetSettings::UnetSettings(const Settings& s)
       head_channels(s.integer("headChannels")),
       groups(s.integer("groups")),
       minimum_group_channels(s.integer("minimumGroupChannels")),
-      input_channels(s.integer("inputChannels")),
-      condition_channels(s.integer("conditionChannels")),
-      output_channels(s.integer("outputChannels")),
-      height(s.integer("height")),
-      width(s.integer("width")),
-      classes(s.integer("classes")),
       multipliers(s.integers("multipliers")),
       attention_resolutions(s.integers("attentionResolutions")),
       middle_attention(s.flag("middleAttention")),
       interleaved(s.text("headLayout") == "interleaved"),
       asymmetric(s.text("downsamplePadding") == "asymmetric"),
       scale_shift(s.flag("scaleShift")),
-      null_class(s.flag("nullClass")),
       resampling(s.text("resampling")),
       time_embedding(s.text("timeEmbedding")),
       skip_scale(s.number("skipScale")),
@@ -65,10 +52,6 @@ UnetSettings::UnetSettings(const Settings& s)
   positive(heads, "heads");
   positive(groups, "groups");
   positive(minimum_group_channels, "minimumGroupChannels");
-  positive(input_channels, "inputChannels");
-  positive(output_channels, "outputChannels");
-  positive(height, "height");
-  positive(width, "width");
   positive(static_cast<std::int64_t>(multipliers.size()), "multipliers");
   for (const std::int64_t multiplier : multipliers) {
     positive(multiplier, "multipliers");
@@ -119,20 +102,20 @@ at::Tensor ResidualBlock::operator()(Pass& pass, const at::Tensor& x, const at::
   return skip_scale_ == 1 ? sum : sum * skip_scale_;
 }
 
-Unet::Unet(const Settings& settings) : settings_(settings) {
+Unet::Unet(const Settings& settings) : Network(settings), settings_(settings) {
   const UnetSettings& s = settings_;
   ParameterList& list = parameters_;
   const std::size_t levels = s.multipliers.size();
   time_in_ = Linear(list, "time.in", s.channels, s.time_channels(), s.start);
   time_out_ = Linear(list, "time.out", s.time_channels(), s.time_channels(), s.start);
-  if (s.classes > 0) {
-    class_table_ = list.add("classes.weight", {s.classes + (s.null_class ? 1 : 0), s.time_channels()}, {Initializer::Kind::normal, 1});
+  if (shape().classes > 0) {
+    class_table_ = list.add("classes.weight", {class_rows(), s.time_channels()}, {Initializer::Kind::normal, 1});
   }
-  input_ = Convolution(list, "input", s.input_channels + s.condition_channels, s.channels, 3, s.start);
+  input_ = Convolution(list, "input", shape().input_channels + shape().condition_channels, s.channels, 3, s.start);
 
   std::vector<std::int64_t> skips{s.channels};
   std::int64_t width = s.channels;
-  std::int64_t resolution = s.height;
+  std::int64_t resolution = shape().height;
   for (std::size_t l = 0; l < levels; ++l) {
     const std::string name = "down." + std::to_string(l);
     const std::int64_t out = s.multipliers[l] * s.channels;
@@ -177,55 +160,7 @@ Unet::Unet(const Settings& settings) : settings_(settings) {
     up_[l] = std::move(level);
   }
   output_norm_ = GroupNorm(list, "output.norm", width, s.groups_of(width), s.group_epsilon);
-  output_ = Convolution(list, "output.conv", width, s.output_channels, 3, s.start, Role::last);
-}
-
-std::int64_t Unet::null_class() const { return settings_.classes > 0 && settings_.null_class ? settings_.classes : -1; }
-
-void Unet::check_image(std::int64_t count, const at::Tensor& image) const {
-  const std::int64_t channels = settings_.condition_channels;
-  if (channels == 0) {
-    DPM_CHECK(!image.defined(), "DPM_INVALID_ARGUMENT",
-              "A conditioning `image` was given but the network takes none. Leave it out, or make the network with `conditionChannels`.");
-    return;
-  }
-  const std::vector<std::int64_t> wanted{count, channels, settings_.height, settings_.width};
-  DPM_CHECK(image.defined(), "DPM_INVALID_ARGUMENT", "The network sees an image beside x: give an `image` of shape " + shape_text(wanted) + ".");
-  DPM_CHECK(image.sizes() == at::IntArrayRef(wanted) && image.scalar_type() == at::kFloat, "DPM_INVALID_ARGUMENT",
-            "Expected a float32 tensor of shape " + shape_text(wanted) + " for the conditioning `image` but received " +
-                (image.scalar_type() == at::kFloat ? "shape " + shape_text(image.sizes())
-                                                   : std::string("elements of type ") + at::toString(image.scalar_type())) +
-                ".");
-}
-
-void Unet::check(const at::Tensor& x, const Conditioning& conditioning) const {
-  const bool fits = x.dim() == 4 && x.size(1) == settings_.input_channels && x.size(2) == settings_.height && x.size(3) == settings_.width;
-  DPM_CHECK(fits, "DPM_INVALID_ARGUMENT",
-            "Expected shape N×" + shape_text({settings_.input_channels, settings_.height, settings_.width}) + " for `x` but received " +
-                shape_text(x.sizes()) + ".");
-  DPM_CHECK(x.size(0) >= 1, "DPM_INVALID_ARGUMENT", "Expected at least one image for `x` but received none.");
-  DPM_CHECK(
-      conditioning.labels.dim() == 1 && conditioning.labels.size(0) == x.size(0), "DPM_INVALID_ARGUMENT",
-      "Expected " + std::to_string(x.size(0)) + " time labels, one per image, but received " + std::to_string(conditioning.labels.numel()) + ".");
-  check_image(x.size(0), conditioning.image);
-  if (!class_table_) {
-    DPM_CHECK(!conditioning.classes.defined(), "DPM_INVALID_ARGUMENT", "`classes` were given but the network is not class-conditional.");
-    return;
-  }
-  DPM_CHECK(conditioning.classes.defined() || null_class() >= 0, "DPM_INVALID_ARGUMENT",
-            "The network is class-conditional and has no null class: give `classes`.");
-  if (!conditioning.classes.defined()) return;
-  DPM_CHECK(conditioning.classes.numel() == x.size(0), "DPM_INVALID_ARGUMENT",
-            "Expected " + std::to_string(x.size(0)) + " classes, one per image, but received " + std::to_string(conditioning.classes.numel()) + ".");
-  // The table is read without a bounds check.
-  const std::int64_t last = settings_.classes - (settings_.null_class ? 0 : 1);
-  const at::Tensor indices = conditioning.classes.to(at::kCPU);
-  const std::int64_t* values = indices.const_data_ptr<std::int64_t>();
-  for (std::int64_t n = 0; n < indices.numel(); ++n) {
-    DPM_CHECK(values[n] >= 0 && values[n] <= last, "DPM_INVALID_ARGUMENT",
-              "Expected a whole number from 0 to " + std::to_string(last) + " for `classes[" + std::to_string(n) + "]` but received " +
-                  std::to_string(values[n]) + "." + (settings_.null_class ? " " + std::to_string(last) + " is the null class." : ""));
-  }
+  output_ = Convolution(list, "output.conv", width, shape().output_channels, 3, s.start, Role::last);
 }
 
 at::Tensor Unet::condition(const Pass& pass, const Conditioning& conditioning) const {

@@ -13,9 +13,8 @@ struct UnetSettings {
   explicit UnetSettings(const Settings& settings);
 
   std::int64_t channels, blocks, heads, head_channels, groups, minimum_group_channels;
-  std::int64_t input_channels, condition_channels, output_channels, height, width, classes;
   std::vector<std::int64_t> multipliers, attention_resolutions;
-  bool middle_attention, interleaved, asymmetric, scale_shift, null_class;
+  bool middle_attention, interleaved, asymmetric, scale_shift;
   std::string resampling, time_embedding;
   double skip_scale, group_epsilon, dropout;
   Initialization start;
@@ -48,9 +47,6 @@ class Unet final : public Network {
  public:
   explicit Unet(const Settings& settings);
   at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const override;
-  void check(const at::Tensor& x, const Conditioning& conditioning) const override;
-  std::int64_t output_channels() const override { return settings_.output_channels; }
-  std::int64_t null_class() const override;
 
  private:
   struct Level {
@@ -59,7 +55,6 @@ class Unet final : public Network {
     std::optional<Convolution> resample;
     std::optional<ResidualBlock> resample_block;
   };
-  void check_image(std::int64_t count, const at::Tensor& image) const;
   at::Tensor condition(const Pass& pass, const Conditioning& conditioning) const;
 
   UnetSettings settings_;

@@ -52,7 +52,9 @@ Training::Training(std::shared_ptr<WeightedNetwork> network, const Settings& set
 
   const auto gradients = list.views(gradients_);
   for (std::size_t i = 0; i < network_->parameters.size(); ++i) {
-    leaves_.push_back(network_->parameters[i].detach().requires_grad_(true));
+    leaves_.push_back(network_->parameters[i].detach());
+    if (!list.entries()[i].trained) continue;
+    leaves_.back().requires_grad_(true);
     // Backward then adds into the flat buffer in place.
     leaves_.back().mutable_grad() = gradients[i];
   }
@@ -65,21 +67,22 @@ StepReport Training::step(const Batch& batch, const Cancellation* cancellation) 
                 std::to_string(batch.averaging_decays.size()) + ".");
   StepReport report;
   if (batch.first) {
-    if (accumulating_) drop_gradient();
+    if (accumulating_) drop_batch();
     spoiled_ = false;
+    if (network_->network->parameters().has_statistics()) statistics_before_ = statistics_of(network_->flat).clone();
   }
   accumulating_ = true;
   try {
     accumulate(batch, report, cancellation);
   } catch (...) {
-    drop_gradient();
+    drop_batch();
     spoiled_ = true;
     throw;
   }
   // A batch with one micro-batch that failed or is not finite updates nothing, whichever one it was.
   spoiled_ = spoiled_ || !report.finite;
   if (spoiled_) {
-    drop_gradient();
+    drop_batch();
     report.finite = false;
   } else if (batch.updates) {
     update(batch, report);  // zeroes the gradient
@@ -88,8 +91,14 @@ StepReport Training::step(const Batch& batch, const Cancellation* cancellation) 
   return report;
 }
 
-void Training::drop_gradient() {
+at::Tensor Training::statistics_of(const at::Tensor& flat) const {
+  const std::int64_t begin = network_->network->parameters().trained_size();
+  return flat.narrow(0, begin, flat.numel() - begin);
+}
+
+void Training::drop_batch() {
   gradients_.zero_();
+  if (statistics_before_.defined()) statistics_of(network_->flat).copy_(statistics_before_);
   accumulating_ = false;
 }
 
@@ -117,6 +126,7 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
   const DropoutKeys keys{key_of(batch.seed), batch.examples.data(), batch.epochs.data()};
   Pass pass{leaves_, &keys, cancellation};
   pass.twice = batch.sliced;
+  pass.training = true;
   const auto forward = [&](const at::Tensor& x) {
     const at::AutoGradMode with_gradient(true);
     const PrecisionScope scope(precision_, device);
@@ -173,7 +183,7 @@ void Training::update(const Batch& batch, StepReport& report) {
   report.gradient_norm = std::sqrt(launch_squared_norm(gradients_));
   if (!std::isfinite(report.gradient_norm)) {
     report.finite = false;
-    drop_gradient();
+    drop_batch();
     return;
   }
   OptimizerArguments a{};
@@ -186,7 +196,7 @@ void Training::update(const Batch& batch, StepReport& report) {
     a.averages[i] = averages_[i].mutable_data_ptr<float>();
     a.keep[i] = static_cast<float>(batch.averaging_decays[i]);
   }
-  a.size = gradients_.numel();
+  a.size = network_->network->parameters().trained_size();
   // torch.nn.utils.clip_grad_norm_'s factor.
   a.gradient_scale = clip_norm_ > 0 ? static_cast<float>(std::min(1.0, clip_norm_ / (report.gradient_norm + 1e-6))) : 1.0f;
   a.beta1 = static_cast<float>(beta1_);
@@ -197,6 +207,9 @@ void Training::update(const Batch& batch, StepReport& report) {
   a.decay = decoupled_ ? 0.0f : static_cast<float>(weight_decay_);
   a.shrink = decoupled_ ? static_cast<float>(1 - batch.learning_rate * weight_decay_) : 1.0f;
   launch_optimizer(device, a);
+  if (statistics_before_.defined()) {
+    for (const at::Tensor& average : averages_) statistics_of(average).copy_(statistics_of(network_->flat));
+  }
   // The kernel writes behind libtorch's back: a pass recorded before this update must refuse to go backward through it.
   network_->flat.unsafeGetTensorImpl()->bump_version();
   for (const at::Tensor& average : averages_) average.unsafeGetTensorImpl()->bump_version();
@@ -214,12 +227,14 @@ std::shared_ptr<WeightedNetwork> Training::averaged(std::size_t index) const {
 
 std::vector<std::pair<std::string, std::vector<std::int64_t>>> Training::names() const {
   std::vector<std::pair<std::string, std::vector<std::int64_t>>> result;
-  const auto add = [&](const std::string& prefix) {
-    for (const auto& entry : network_->network->parameters().entries()) result.emplace_back(prefix + entry.name, entry.shape);
+  const auto add = [&](const std::string& prefix, bool statistics) {
+    for (const auto& entry : network_->network->parameters().entries()) {
+      if (entry.trained || statistics) result.emplace_back(prefix + entry.name, entry.shape);
+    }
   };
-  add("optimizer.first.");
-  add("optimizer.second.");
-  for (std::size_t i = 0; i < averages_.size(); ++i) add("average." + std::to_string(i) + ".");
+  add("optimizer.first.", false);
+  add("optimizer.second.", false);
+  for (std::size_t i = 0; i < averages_.size(); ++i) add("average." + std::to_string(i) + ".", true);
   return result;
 }
 

@@ -25,7 +25,7 @@ class Training {
   // A copy of the network's structure over averaged weights, shared with this training.
   std::shared_ptr<WeightedNetwork> averaged(std::size_t index) const;
 
-  // State tensors: `optimizer.first.P`, `optimizer.second.P`, `average.0.P` … for every parameter P.
+  // State tensors: `optimizer.first.P`, `optimizer.second.P`, `average.0.P` … for every parameter P; statistics only in averages.
   std::vector<std::pair<std::string, std::vector<std::int64_t>>> names() const;
   at::Tensor read(const std::string& name) const;
   void write(const std::string& name, const at::Tensor& value);
@@ -35,11 +35,14 @@ class Training {
   void accumulate(const Batch& batch, StepReport& report, const Cancellation* cancellation);
   at::Tensor loss_gradient(const Batch& batch, const at::Tensor& output, const at::Tensor& target, StepReport& report) const;
   void update(const Batch& batch, StepReport& report);
-  void drop_gradient();
+  // As if the batch had not begun: no gradient, statistics as they were.
+  void drop_batch();
+  at::Tensor statistics_of(const at::Tensor& flat) const;
 
   std::shared_ptr<WeightedNetwork> network_;
   std::vector<at::Tensor> leaves_;  // the parameters as autograd sees them, their gradients views of gradients_
   at::Tensor gradients_, first_, second_;
+  at::Tensor statistics_before_;  // those before the batch, or undefined where the network has none
   std::vector<at::Tensor> averages_;
   bool accumulating_ = false;  // gradients_ holds part of a batch
   bool decoupled_;

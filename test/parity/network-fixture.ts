@@ -1,18 +1,18 @@
 /**
- * The fixtures of `test/fixtures/unet` and the weights, inputs and directions that they name by Philox keys; the
- * script there, `make_unet_fixtures.py`, says how each is drawn.
+ * Fixtures of networks, one folder of `test/fixtures` for each, and the weights, inputs and directions that they name by
+ * Philox keys; `test/fixtures/network_fixture.py`, which the scripts there write them with, says how each is drawn.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import * as z from 'zod'
 import { normals } from '../../lib/random/philox.js'
 
-const folder = new URL('../fixtures/unet/', import.meta.url)
 const seeds = { weights: 2026, input: 7, objective: 8, projections: 9 } as const
 
 const fixtureSchema = z.strictObject({
   about: z.string(),
-  reference: z.enum(['plain', 'diffusers']),
+  /** Whose numbers they are. */
+  reference: z.string(),
   settings: z.record(z.string(), z.unknown()),
   image: z.strictObject({ channels: z.int(), height: z.int(), width: z.int() }),
   classes: z.int(),
@@ -20,6 +20,8 @@ const fixtureSchema = z.strictObject({
   classIndices: z.array(z.int()).nullable(),
   output: z.base64(),
   inputGradient: z.base64(),
+  /** The second half of the output is a learned variance. */
+  learnedVariance: z.boolean().default(false),
   parameters: z.array(
     z.strictObject({
       name: z.string(),
@@ -30,15 +32,19 @@ const fixtureSchema = z.strictObject({
   ),
 })
 
-export type UnetFixture = z.output<typeof fixtureSchema>
+export type NetworkFixture = z.output<typeof fixtureSchema>
 
-export const unetFixtureNames: readonly string[] = readdirSync(folder)
-  .filter((file) => file.endsWith('.json'))
-  .map((file) => file.slice(0, -'.json'.length))
-  .sort()
+const folderOf = (topic: string): URL => new URL(`../fixtures/${topic}/`, import.meta.url)
 
-export function readUnetFixture(name: string): UnetFixture {
-  return fixtureSchema.parse(JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8')))
+export function networkFixtureNames(topic: string): readonly string[] {
+  return readdirSync(folderOf(topic))
+    .filter((file) => file.endsWith('.json'))
+    .map((file) => file.slice(0, -'.json'.length))
+    .sort()
+}
+
+export function readNetworkFixture(topic: string, name: string): NetworkFixture {
+  return fixtureSchema.parse(JSON.parse(readFileSync(new URL(`${name}.json`, folderOf(topic)), 'utf8')))
 }
 
 /** The elements of a stored array of little-endian float32. */
