@@ -147,8 +147,12 @@ describe('help', () => {
       'recipes',
       'train',
       'sample',
+      'likelihood',
       'inspect',
       'data',
+      'list',
+      'explain',
+      'selftest',
     ])
     for (const command of commands) {
       expect(command.description(), command.name()).not.toBe('')
