@@ -21,7 +21,7 @@ export type CancellationHandle = Handle<'cancellation'>
 
 /** Plain settings as native code reads them: numbers, strings, booleans and lists of numbers, nested by name. */
 export type NativeSettings = { readonly [name: string]: NativeSetting }
-export type NativeSetting = number | string | boolean | readonly number[] | NativeSettings
+export type NativeSetting = number | string | boolean | readonly number[] | readonly string[] | NativeSettings
 
 export interface NativeVersion {
   /** Version of dpm-torch that the core was built from. */

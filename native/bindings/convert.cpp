@@ -114,6 +114,22 @@ std::vector<std::int64_t> shape_of(const Napi::Value& value) {
   return shape;
 }
 
+namespace {
+
+// Of numbers or of strings; an empty list is one of numbers.
+Settings::Value list_setting(const Napi::Array& array, const std::string& name) {
+  if (array.Length() > 0 && array.Get(0u).IsString()) {
+    std::vector<std::string> texts;
+    for (std::uint32_t k = 0; k < array.Length(); ++k) texts.push_back(text_of(array.Get(k), name.c_str()));
+    return texts;
+  }
+  std::vector<double> numbers;
+  for (std::uint32_t k = 0; k < array.Length(); ++k) numbers.push_back(number_of(array.Get(k), name.c_str()));
+  return numbers;
+}
+
+}  // namespace
+
 Settings settings_of(const Napi::Value& value, int depth) {
   const auto object = object_of(value, "settings");
   DPM_CHECK(depth < 8, "DPM_INVALID_ARGUMENT", "Settings nest too deep for native code.");
@@ -131,10 +147,7 @@ Settings settings_of(const Napi::Value& value, int depth) {
     } else if (field.IsBoolean()) {
       settings.set(name, field.As<Napi::Boolean>().Value());
     } else if (field.IsArray()) {
-      std::vector<double> list;
-      const auto array = field.As<Napi::Array>();
-      for (std::uint32_t k = 0; k < array.Length(); ++k) list.push_back(number_of(array.Get(k), name.c_str()));
-      settings.set(name, std::move(list));
+      settings.set(name, list_setting(field.As<Napi::Array>(), name));
     } else if (field.IsObject()) {
       settings.set(name, std::make_shared<const Settings>(settings_of(field, depth + 1)));
     } else {

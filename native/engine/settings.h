@@ -13,7 +13,7 @@ namespace dpm {
 
 class Settings {
  public:
-  using Value = std::variant<double, std::string, bool, std::vector<double>, std::shared_ptr<const Settings>>;
+  using Value = std::variant<double, std::string, bool, std::vector<double>, std::vector<std::string>, std::shared_ptr<const Settings>>;
 
   void set(const std::string& name, Value value) { values_[name] = std::move(value); }
   double number(const std::string& name) const { return get<double>(name, "a number"); }
@@ -21,6 +21,15 @@ class Settings {
   const std::string& text(const std::string& name) const { return get<std::string>(name, "a string"); }
   bool flag(const std::string& name) const { return get<bool>(name, "a boolean"); }
   const Settings& nested(const std::string& name) const { return *get<std::shared_ptr<const Settings>>(name, "settings"); }
+  // A list that may be empty, and then is one of numbers as well as of strings.
+  std::vector<std::string> texts(const std::string& name) const {
+    const auto found = values_.find(name);
+    if (found != values_.end()) {
+      const auto* numbers = std::get_if<std::vector<double>>(&found->second);
+      if (numbers && numbers->empty()) return {};
+    }
+    return get<std::vector<std::string>>(name, "a list of strings");
+  }
   std::vector<std::int64_t> integers(const std::string& name) const {
     const auto& list = get<std::vector<double>>(name, "a list of numbers");
     std::vector<std::int64_t> result;
