@@ -16,6 +16,7 @@ import { DpmError } from '../errors.js'
 import type { NativeSettings } from '../native/binding.js'
 import { defineOptions } from '../options/options.js'
 import { conditioningOptions, dataShape } from './conditioning.js'
+import { initializationSchema } from './initialization.js'
 import type { NetworkDefinition } from './network-definition.js'
 
 const unetSchema = z.strictObject({
@@ -84,10 +85,9 @@ const unetSchema = z.strictObject({
     .default(1e-6)
     .describe('GroupNorm epsilon: 1e-6 DDPM, 1e-5 improved DDPM and diffusers'),
   dropout: z.number().min(0).lt(1).default(0).describe('dropout between SiLU and the second convolution of a block'),
-  initialization: z
-    .enum(['ddpm', 'torch'])
+  initialization: initializationSchema
     .default('ddpm')
-    .describe('ddpm: variance scaling, fan average, uniform; torch: the defaults of PyTorch layers'),
+    .describe('ddpm: variance scaling, fan average, uniform; torch: the defaults of PyTorch layers; or another law'),
   zeroLayers: z
     .enum(['zero', 'tiny', 'none'])
     .default('zero')

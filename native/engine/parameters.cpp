@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "ops/noise_body.h"
+#include "orthogonal.h"
 
 namespace dpm {
 namespace {
@@ -30,6 +31,26 @@ std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& shape) {
   std::vector<std::int64_t> strides(shape.size(), 1);
   for (std::size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
   return strides;
+}
+
+// Draws a parameter's values in the order of its shape.
+void draw(const ParameterList::Entry& entry, Key key, float* out) {
+  const std::uint32_t tag = checksum(entry.name);
+  const bool uniform = entry.initializer.kind == Initializer::Kind::uniform;
+  const auto scale = static_cast<float>(uniform || entry.initializer.kind == Initializer::Kind::normal ? entry.initializer.scale : 1);
+  const auto mean = static_cast<float>(entry.initializer.mean);
+  for (std::int64_t block = 0; block * 4 < entry.size; ++block) {
+    const Words words = philox(static_cast<std::uint32_t>(block), tag, 0, static_cast<std::uint32_t>(Purpose::weights), key);
+    const Normals normals = normals_of(words);
+    const float draws[4] = {uniform ? uniform_of(words.w0) * 2 - 1 : normals.n0, uniform ? uniform_of(words.w1) * 2 - 1 : normals.n1,
+                            uniform ? uniform_of(words.w2) * 2 - 1 : normals.n2, uniform ? uniform_of(words.w3) * 2 - 1 : normals.n3};
+    for (int lane = 0; lane < 4 && block * 4 + lane < entry.size; ++lane) out[block * 4 + lane] = mean + scale * draws[lane];
+  }
+  if (entry.initializer.kind != Initializer::Kind::orthogonal) return;
+  // Rows are the first axis, columns all others together.
+  std::vector<double> matrix(out, out + entry.size);
+  make_orthogonal(matrix, entry.shape[0], entry.size / entry.shape[0]);
+  for (std::int64_t i = 0; i < entry.size; ++i) out[i] = static_cast<float>(entry.initializer.scale * matrix[static_cast<std::size_t>(i)]);
 }
 
 }  // namespace
@@ -79,24 +100,18 @@ void ParameterList::initialize(const at::Tensor& flat, double seed) const {
   const Key key = key_of(seed);
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
-    if (entry.initializer.kind == Initializer::Kind::zeros) continue;
-    if (entry.initializer.kind == Initializer::Kind::ones) {
-      targets[i].fill_(1.0);
-      continue;
+    switch (entry.initializer.kind) {
+      case Initializer::Kind::zeros:
+        break;
+      case Initializer::Kind::ones:
+        targets[i].fill_(1.0);
+        break;
+      default: {
+        const at::Tensor values = at::empty(entry.shape, at::TensorOptions().dtype(at::kFloat));
+        draw(entry, key, values.mutable_data_ptr<float>());
+        targets[i].copy_(values);
+      }
     }
-    at::Tensor values = at::empty(entry.shape, at::TensorOptions().dtype(at::kFloat));
-    auto* out = values.mutable_data_ptr<float>();
-    const std::uint32_t tag = checksum(entry.name);
-    const auto scale = static_cast<float>(entry.initializer.scale);
-    for (std::int64_t block = 0; block * 4 < entry.size; ++block) {
-      const Words words = philox(static_cast<std::uint32_t>(block), tag, 0, static_cast<std::uint32_t>(Purpose::weights), key);
-      const Normals normals = normals_of(words);
-      const bool uniform = entry.initializer.kind == Initializer::Kind::uniform;
-      const float draws[4] = {uniform ? uniform_of(words.w0) * 2 - 1 : normals.n0, uniform ? uniform_of(words.w1) * 2 - 1 : normals.n1,
-                              uniform ? uniform_of(words.w2) * 2 - 1 : normals.n2, uniform ? uniform_of(words.w3) * 2 - 1 : normals.n3};
-      for (int lane = 0; lane < 4 && block * 4 + lane < entry.size; ++lane) out[block * 4 + lane] = scale * draws[lane];
-    }
-    targets[i].copy_(values);
   }
 }
 

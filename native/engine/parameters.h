@@ -14,9 +14,10 @@ namespace dpm {
 
 // How a parameter starts.
 struct Initializer {
-  enum class Kind { zeros, ones, uniform, normal };
+  enum class Kind { zeros, ones, uniform, normal, orthogonal };
   Kind kind = Kind::zeros;
-  double scale = 0;  // half-width of the uniform, or standard deviation of the normal
+  double scale = 0;  // half-width of the uniform, standard deviation of the normal, factor on the orthogonal matrix
+  double mean = 0;   // of the normal
 };
 
 // Index into the list; a layer keeps these and looks its tensors up at every call.

@@ -9,11 +9,15 @@
 
 namespace dpm {
 
-// How weights start: by name, see `initialization` and `zeroLayers` in lib/networks/unet.ts.
+// How weights start: by name, see lib/networks/initialization.ts.
 struct Initialization {
-  bool torch = false;  // PyTorch's layer defaults instead of DDPM's variance scaling
+  enum class Scheme { ddpm, torch, he_normal, he_uniform, xavier_normal, xavier_uniform, orthogonal } scheme = Scheme::ddpm;
   enum class Last { zero, tiny, like_others } last = Last::zero;
+  double slope = 0;  // of the leaky ReLU behind a layer, below 0: what He's gain depends on
 };
+
+// The scheme of a name. Throws DPM_INVALID_OPTION for a name that is none.
+Initialization::Scheme initialization_scheme(const std::string& name);
 
 enum class Role { inner, last };
 

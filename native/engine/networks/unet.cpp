@@ -17,9 +17,9 @@ namespace {
 
 Initialization initialization_of(const Settings& settings) {
   const std::string& last = settings.text("zeroLayers");
-  return {settings.text("initialization") == "torch", last == "zero"   ? Initialization::Last::zero
-                                                      : last == "tiny" ? Initialization::Last::tiny
-                                                                       : Initialization::Last::like_others};
+  return {initialization_scheme(settings.text("initialization")), last == "zero"   ? Initialization::Last::zero
+                                                                  : last == "tiny" ? Initialization::Last::tiny
+                                                                                   : Initialization::Last::like_others};
 }
 
 }  // namespace
