@@ -1,7 +1,8 @@
 /**
  * A checkpoint: everything that a run is at one step, in one safetensors file `step-00010000.safetensors`.
  *
- * Tensors are named `network.<parameter>`, `average.<copy>.<parameter>` and `optimizer.<first|second>.<parameter>`.
+ * Tensors are named `network.<parameter>`, `average.<copy>.<parameter>`, `optimizer.<first|second>.<parameter>` and, where the
+ * process itself learns, `learned.<learner>.<number>`.
  * Settings and progress are JSON in the file's metadata. There is no generator state: all randomness is a function of
  * seed and progress.
  */

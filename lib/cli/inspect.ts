@@ -95,7 +95,7 @@ interface Group {
 function groupsOf(tensors: readonly TensorEntry[]): Group[] {
   const groups = new Map<string, Group>()
   for (const tensor of tensors) {
-    const name = /^(average|optimizer)\.[^.]+|^[^.]+/.exec(tensor.name)?.[0] ?? tensor.name
+    const name = /^(average|learned|optimizer)\.[^.]+|^[^.]+/.exec(tensor.name)?.[0] ?? tensor.name
     const before = groups.get(name) ?? { name, tensors: 0, elements: 0, bytes: 0 }
     groups.set(name, {
       name,

@@ -1,6 +1,7 @@
 /** Schedules of continuous time: alpha and sigma as functions of a real time. */
 import { DpmError, expected } from '../errors.js'
 import type { Family } from './discrete-schedule.js'
+import type { Learner } from './learned/learner.js'
 import type { Level, Schedule } from './schedule.js'
 
 export interface ContinuousScheduleParts {
@@ -12,14 +13,15 @@ export interface ContinuousScheduleParts {
   /** Whether `at` knows every finite time above the clean one, also those beyond the ends. */
   readonly beyondEnds?: boolean
   /** alpha and sigma at a time from `cleanest` to `noisiest`. */
-  readonly at: (time: number) => { readonly alpha: number; readonly sigma: number }
+  readonly at: (time: number) => Omit<Level, 'time'>
   /** The time at which sigma / alpha is `ratio`: the inverse of `at`. */
   readonly timeAtRatio: (ratio: number) => number
   readonly family: Family
+  readonly learner?: Learner | undefined
 }
 
 export function continuousSchedule(parts: ContinuousScheduleParts): Schedule {
-  const { name, cleanest, noisiest, cleanTime = 0, beyondEnds = false, at, timeAtRatio, family } = parts
+  const { name, cleanest, noisiest, cleanTime = 0, beyondEnds = false, at, timeAtRatio, family, learner } = parts
   if (!(cleanTime < cleanest && cleanest < noisiest)) {
     throw new DpmError(
       'DPM_INVALID_OPTION',
@@ -48,5 +50,6 @@ export function continuousSchedule(parts: ContinuousScheduleParts): Schedule {
       return Object.freeze({ ...family.fromRatio(ratio), time })
     },
     prior: family.prior,
+    ...(learner && { learner }),
   }
 }

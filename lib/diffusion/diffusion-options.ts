@@ -5,6 +5,7 @@ import { parseOptions } from '../options/options.js'
 import { boundSchema, resolveBound } from './bounds/list.js'
 import { couplings } from './coupling.js'
 import type { ScheduleDefinition } from './define-schedule.js'
+import type { Learner } from './learned/learner.js'
 import { createLoss, losses } from './loss.js'
 import { createObjective, type Objective } from './objective.js'
 import { logVarianceClips, varianceKinds } from './posterior.js'
@@ -86,6 +87,8 @@ export interface DiffusionProcess {
   readonly objective: Objective
   /** The number by which the network is told a level's time. */
   readonly label: Labeller
+  /** What training finds beside the network's weights, or a checkpoint has. */
+  readonly learners: readonly Learner[]
 }
 
 /** Complete settings from what a caller wrote. @throws DpmError DPM_INVALID_OPTION naming value, place and choices. */
@@ -97,6 +100,8 @@ export function createProcess(settings: DiffusionSettings): DiffusionProcess {
   const schedule = createSchedule(settings.schedule)
   const prediction = createPrediction(settings.prediction, schedule)
   const label = createLabeller(settings.timeLabel, schedule)
+  const weighting = createWeighting(settings.weighting, schedule)
+  const times = createTimes(settings.times, schedule)
   return {
     settings,
     schedule,
@@ -104,9 +109,9 @@ export function createProcess(settings: DiffusionSettings): DiffusionProcess {
     objective: createObjective({
       schedule,
       prediction,
-      weighting: createWeighting(settings.weighting, schedule),
+      weighting,
       label,
-      times: createTimes(settings.times, schedule),
+      times,
       loss: createLoss(settings.loss, prediction.name),
       bound: resolveBound(settings.bound, {
         schedule,
@@ -115,6 +120,7 @@ export function createProcess(settings: DiffusionSettings): DiffusionProcess {
       }),
     }),
     label,
+    learners: [schedule, weighting, times].flatMap(({ learner }) => learner ?? []),
   }
 }
 

@@ -7,7 +7,7 @@ import { type Row, rowFields } from '../native/binding.js'
 import { type Bound, noBound } from './bound.js'
 import type { Loss } from './loss.js'
 import type { Prediction } from './prediction.js'
-import type { Schedule } from './schedule.js'
+import type { Level, Schedule } from './schedule.js'
 import type { Labeller } from './time-label.js'
 import type { TimeDraw, TimeSampler } from './times/time-sampler.js'
 import type { Weighting } from './weighting.js'
@@ -40,54 +40,71 @@ export interface BatchDraws {
   readonly slots?: number
 }
 
+/** What a batch is trained at. */
+export interface BatchRows {
+  readonly times: Float64Array<ArrayBuffer>
+  /** The time sampler's factor on each example's loss; it is in the rows. */
+  readonly scales: Float64Array<ArrayBuffer>
+  /** N × `rowFields`, row after row. */
+  readonly rows: Float64Array<ArrayBuffer>
+}
+
 export interface Objective {
   /** Whether a term of the variational bound teaches the learned variance alone. */
   readonly detachMean: boolean
   /** The row of a time of the schedule. */
   row(time: number): Row
+  /** The row of any level. */
+  rowOf(level: Level): Row
   /** The time at which an example is trained. */
   timeOf(draw: TimeDraw): number
   /**
-   * The rows of a batch: N × `rowFields`, row after row.
+   * Times and rows of a batch.
    * @throws DpmError DPM_INVALID_ARGUMENT when epochs and examples differ in length, or hold numbers that are not whole.
    */
-  rows(draws: BatchDraws): Float64Array<ArrayBuffer>
+  draw(draws: BatchDraws): BatchRows
 }
 
 export function createObjective(parts: ObjectiveParts): Objective {
-  const { times, bound = noBound } = parts
+  const { schedule, weighting, times, bound = noBound } = parts
   const known = new Map<number, Row>()
+  const staysTheSame = schedule.steps !== undefined && !schedule.learner && !weighting.learner
   const row = (time: number): Row => {
-    if (parts.schedule.steps === undefined) return rowAt(parts, time)
-    const made = known.get(time) ?? rowAt(parts, time)
-    known.set(time, made)
+    const made = known.get(time) ?? rowOf(parts, schedule.level(time))
+    if (staysTheSame) known.set(time, made)
     return made
   }
   return {
     detachMean: bound.share.detachMean,
     row,
+    rowOf: (level) => rowOf(parts, level),
     timeOf: (draw) => times.timeOf(draw),
-    rows({ seed, step, epochs, examples, slot = 0, slots = examples.length }) {
+    draw({ seed, step, epochs, examples, slot = 0, slots = examples.length }) {
       if (epochs.length !== examples.length) {
         throw expected(`one epoch for each of ${examples.length} examples`, 'epochs', epochs.length)
       }
-      const rows = new Float64Array(examples.length * rowFields.length)
+      const drawn = {
+        times: new Float64Array(examples.length),
+        scales: new Float64Array(examples.length),
+        rows: new Float64Array(examples.length * rowFields.length),
+      }
       for (let i = 0; i < examples.length; i++) {
         const draw = { seed, step, epoch: epochs[i] ?? 0, example: examples[i] ?? 0, slot: slot + i, slots }
         const time = times.timeOf(draw)
         const fields = row(time)
         const scale = times.weightOf?.(time) ?? 1
+        drawn.times[i] = time
+        drawn.scales[i] = scale
         rowFields.forEach((field, column) => {
-          rows[i * rowFields.length + column] = scaledFields.has(field) ? scale * fields[field] : fields[field]
+          drawn.rows[i * rowFields.length + column] = scaledFields.has(field) ? scale * fields[field] : fields[field]
         })
       }
-      return rows
+      return drawn
     },
   }
 }
 
-function rowAt({ schedule, prediction, weighting, label, loss, bound = noBound }: ObjectiveParts, time: number): Row {
-  const level = schedule.level(time)
+function rowOf({ prediction, weighting, label, loss, bound = noBound }: ObjectiveParts, level: Level): Row {
   const numbers = prediction.numbers(level)
   return {
     alpha: level.alpha,

@@ -4,6 +4,7 @@
  * Everything here is float64 and free of tensors.
  */
 import { DpmError } from '../errors.js'
+import type { Learner } from './learned/learner.js'
 
 /** How much of the data and how much noise is in x at one time. */
 export interface Level {
@@ -11,6 +12,8 @@ export interface Level {
   readonly sigma: number
   /** Schedule time; of an interpolated level of a discrete schedule it may lie between whole numbers. */
   readonly time: number
+  /** d ln(alpha² / sigma²) / dt, where the schedule says it itself. */
+  readonly logSnrSlope?: number
 }
 
 export interface Schedule {
@@ -30,6 +33,8 @@ export interface Schedule {
   level(time: number): Level
   /** The level at which sigma / alpha is `ratio` (above 0, finite); a time beyond the ends is drawn to the nearer end. */
   atRatio(ratio: number): Level
+  /** What makes the levels, where training does. */
+  readonly learner?: Learner
   /** Standard deviation of x where sampling starts at this level: 1 where variance is preserved, sigma where it explodes. */
   prior(level: Level): number
 }

@@ -13,10 +13,11 @@ import type { Level, Schedule } from './schedule.js'
 const relativeStep = 1e-3
 
 /**
- * d snr / dt at a level, below 0 where there is signal. alpha' and sigma' are those of the polynomials through five levels, moved
+ * d snr / dt at a level, below 0 where there is signal: what the level says; otherwise alpha' and sigma' are those of the polynomials through five levels, moved
  * inwards at the ends of the schedule: their error is of the order of the fourth power of the step.
  */
-export function snrSlope(schedule: Schedule, { alpha, sigma, time }: Level): number {
+export function snrSlope(schedule: Schedule, { alpha, sigma, time, logSnrSlope }: Level): number {
+  if (logSnrSlope !== undefined) return logSnrSlope * (alpha / sigma) ** 2
   const { cleanest, noisiest, clean } = schedule
   if (!(time > clean.time)) throw expected(`a time above ${clean.time} (clean)`, 'time', time)
   const step = Math.min(relativeStep * (time - clean.time), (noisiest - cleanest) / 4)

@@ -46,8 +46,8 @@ export const timeLabels = {
     return (level) => Math.log(ratioOf(level)) / 4
   },
   /**
-   * The log signal-to-noise ratio, shifted and scaled to 0 at the cleanest and 1 at the noisiest time (Kingma et al. 2021, arXiv
-   * 2107.00630; their code normalises gamma so before it is embedded).
+   * -ln snr, shifted and scaled to 0 at the cleanest and 1000 at the noisiest time (Kingma et al. 2021, arXiv 2107.00630, their
+   * code: gamma as it is embedded). Of a learned schedule the ends are those it began with.
    */
   'log-snr': (schedule) => {
     requireSignal(schedule, 'The time label "log-snr"', anotherLabel)
@@ -58,13 +58,16 @@ export const timeLabels = {
         `The time label "log-snr" needs a schedule of more than one level, unlike \`${schedule.name}\` with one step. Use more steps.`,
       )
     }
-    return (level) => (Math.log(ratioOf(level)) - low) / (high - low)
+    return (level) => (1000 * (Math.log(ratioOf(level)) - low)) / (high - low)
   },
 } as const satisfies Record<string, (schedule: Schedule) => Labeller>
 
 const anotherLabel = 'Choose the time label "thousandths" or "fraction", or a schedule that keeps some signal.'
 
 export type TimeLabel = keyof typeof timeLabels
+
+/** Labels that are functions of the time, not of the level there. */
+export const timeLabelsOfTime: readonly TimeLabel[] = ['step', 'thousandths', 'zero-to-999', 'fraction']
 
 /** @throws DpmError DPM_INVALID_OPTION when the label does not fit the schedule. */
 export function createLabeller(label: TimeLabel, schedule: Schedule): Labeller {

@@ -1,6 +1,7 @@
 /** How much the loss counts at each level. Each weighting is one file in `weightings/`. */
 import type * as z from 'zod'
 import type { KindSchema } from '../options/kind-schema.js'
+import type { Learner } from './learned/learner.js'
 import type { PredictionNumbers } from './prediction.js'
 import type { Level, Schedule } from './schedule.js'
 
@@ -10,7 +11,11 @@ import type { Level, Schedule } from './schedule.js'
  * An error e of F is an error cOut · e of the clean image, so a weight w on the clean image's squared error is
  * w · cOut² here, whatever the network predicts.
  */
-export type Weighting = (level: Level, numbers: PredictionNumbers) => number
+export interface Weighting {
+  (level: Level, numbers: PredictionNumbers): number
+  /** What makes the weights, where training does. */
+  readonly learner?: Learner
+}
 
 export interface WeightingDefinition<Schema extends KindSchema = KindSchema> {
   readonly name: string

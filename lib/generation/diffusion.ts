@@ -21,6 +21,7 @@ import {
   startGeneration,
   stepsOf,
 } from './generate.js'
+import { restoreLearned } from './learned-tensors.js'
 import { type ModelSettings, modelSchema } from './model-options.js'
 import { drawNoise, interpolateNoise } from './noise.js'
 import { pictureTensor } from './pictures.js'
@@ -64,6 +65,7 @@ export class Diffusion implements Disposable {
 
   private constructor(
     settings: ModelSettings,
+    process: DiffusionProcess,
     network: Network,
     condition: Condition | undefined,
     device: string,
@@ -71,7 +73,7 @@ export class Diffusion implements Disposable {
     checkpoint: Checkpoint,
   ) {
     this.settings = settings
-    this.process = createProcess(settings.diffusion)
+    this.process = process
     this.network = network
     this.image = checkpoint.image
     this.classes = settings.network.classConditional ? checkpoint.classes : []
@@ -109,7 +111,17 @@ export class Diffusion implements Disposable {
     })
     try {
       await readWeights(checkpoint, network, prefix)
-      return new Diffusion(settings, network, condition, device, options.precision ?? settings.precision, checkpoint)
+      const process = createProcess(settings.diffusion)
+      await restoreLearned(checkpoint, process.learners)
+      return new Diffusion(
+        settings,
+        process,
+        network,
+        condition,
+        device,
+        options.precision ?? settings.precision,
+        checkpoint,
+      )
     } catch (error) {
       network.dispose()
       throw error

@@ -2,8 +2,10 @@
  * Training, from options to a run folder. `steps()` is the loop; `train()` is a few lines over it.
  *
  * Two updates are in flight: while one computes, the next batch is decoded and the one after is queued. Before anything
- * that must see one exact step (a checkpoint, a preview), the queue is drained.
+ * that must see one exact step (a checkpoint, a preview), the queue is drained. Where the process learns from updates, there is
+ * one in flight: the rows of the next wait for what it taught.
  */
+import { emitWarning } from 'node:process'
 import { Checkpoint } from '../checkpoints/checkpoint.js'
 import { findLatest, writeCheckpoint } from '../checkpoints/checkpoint-folder.js'
 import type { JsonObject } from '../checkpoints/migrations.js'
@@ -17,7 +19,7 @@ import { DpmError, throwIfAborted } from '../errors.js'
 import type { Condition } from '../generation/conditions/condition.js'
 import { conditionedNetwork, createCondition } from '../generation/conditions/list.js'
 import type { Source } from '../generation/generate.js'
-import type { NativeStepReport } from '../native/binding.js'
+import { learnedTensors, restoreLearned } from '../generation/learned-tensors.js'
 import { call } from '../native/call.js'
 import { resolveDevice } from '../native/device.js'
 import { Network } from '../networks/network.js'
@@ -32,7 +34,7 @@ import { RunJournal } from './run-journal.js'
 import type { RunSettings } from './run-options.js'
 import { requireSameData, TrainState } from './train-state.js'
 import { newSettings, resumedSettings, type TrainerOptions } from './trainer-options.js'
-import { runUpdate } from './update.js'
+import { runUpdate, type UpdateReport } from './update.js'
 
 /** One finished update. */
 export interface TrainStep {
@@ -59,10 +61,8 @@ export interface TrainStep {
 interface Submitted {
   readonly batch: Batch
   readonly learningRate: number
-  readonly reports: Promise<NativeStepReport[]>
+  readonly report: Promise<UpdateReport>
 }
-
-const inFlight = 2
 
 export class Trainer implements AsyncDisposable {
   readonly settings: RunSettings
@@ -89,6 +89,7 @@ export class Trainer implements AsyncDisposable {
 
   private constructor(parts: {
     settings: RunSettings
+    process: DiffusionProcess
     dataSet: DataSet
     folder: RunFolder | undefined
     journal: RunJournal | undefined
@@ -101,7 +102,7 @@ export class Trainer implements AsyncDisposable {
   }) {
     this.settings = parts.settings
     this.dataSet = parts.dataSet
-    this.process = createProcess(parts.settings.diffusion)
+    this.process = parts.process
     this.folder = parts.folder
     this.device = parts.device
     this.#state = parts.state
@@ -126,7 +127,7 @@ export class Trainer implements AsyncDisposable {
       resume = false,
       signal,
       onOpen,
-      onWarning = (text: string) => process.emitWarning(text, 'DpmWarning'),
+      onWarning = (text: string) => emitWarning(text, 'DpmWarning'),
       ...rest
     } = options
     if (resume && out === undefined)
@@ -140,6 +141,7 @@ export class Trainer implements AsyncDisposable {
       if (out !== undefined && resume) open.folder = await RunFolder.resume(out)
       else if (out !== undefined) await RunFolder.refuseUsed(out)
       const settings = fresh ?? resumedSettings(open.folder, rest)
+      const process = createProcess(settings.diffusion)
       const device = await resolveDevice(settings.device)
       open.dataSet = await openDataSet(settings.data, { signal, progress: onOpen })
       requirePreviews(settings, open.dataSet)
@@ -168,6 +170,7 @@ export class Trainer implements AsyncDisposable {
           await using checkpoint = await Checkpoint.open(latest)
           requireSameData(checkpoint, open.dataSet, settings.network.classConditional)
           await open.state.restore(checkpoint)
+          await restoreLearned(checkpoint, process.learners)
           step = checkpoint.step
           seconds = Number(checkpoint.progress['seconds'] ?? 0)
         }
@@ -178,6 +181,7 @@ export class Trainer implements AsyncDisposable {
       if (open.folder) open.journal = await RunJournal.open(open.folder, settings.log, resume ? step : undefined)
       return new Trainer({
         settings,
+        process,
         dataSet: open.dataSet,
         folder: open.folder,
         journal: open.journal,
@@ -253,6 +257,7 @@ export class Trainer implements AsyncDisposable {
     const { batch, flip } = this.settings.training
     const speed = new SpeedEstimator(batch)
     const pending = this.#pending
+    const inFlight = this.process.learners.length > 0 ? 1 : 2
     this.#startedAt = performance.now()
     this.#checkpointSeconds = this.#seconds()
     const batches = createBatches(this.dataSet, {
@@ -272,8 +277,7 @@ export class Trainer implements AsyncDisposable {
         }
         const oldest = pending.shift()
         if (!oldest) break
-        const reports = await oldest.reports
-        yield await this.#finish(oldest, reports, speed, signal)
+        yield await this.#finish(oldest, await oldest.report, speed, signal)
       }
     } finally {
       // Updates that finish after the caller left count too.
@@ -323,7 +327,7 @@ export class Trainer implements AsyncDisposable {
         },
         classes: this.dataSet.classes,
         image: { channels: this.dataSet.channels, height: this.dataSet.height, width: this.dataSet.width },
-        tensors: this.#state.tensors(),
+        tensors: [...this.#state.tensors(), ...learnedTensors(this.process.learners)],
       },
       this.settings.checkpoints.keep,
     )
@@ -368,8 +372,8 @@ export class Trainer implements AsyncDisposable {
 
   /** Waits for the updates under way. @returns how many of them were made. */
   async #stepsAhead(): Promise<number> {
-    const settled = await Promise.allSettled(this.#pending.map(({ reports }) => reports))
-    return settled.filter((one) => one.status === 'fulfilled' && one.value.every(({ finite }) => finite)).length
+    const settled = await Promise.allSettled(this.#pending.map(({ report }) => report))
+    return settled.filter((one) => one.status === 'fulfilled' && one.value.finite).length
   }
 
   #seconds(): number {
@@ -407,7 +411,7 @@ export class Trainer implements AsyncDisposable {
     // Both count from the updates that are finished when this one begins.
     const learningRate = this.#learningRate(batch.step)
     const decays = this.#averagings.map((averaging) => averaging.decayAt(batch.step + 1, this.settings.training.batch))
-    const reports = runUpdate(
+    const report = runUpdate(
       this,
       this.#state,
       batch,
@@ -415,25 +419,23 @@ export class Trainer implements AsyncDisposable {
       signal,
     )
     // Whoever takes it from the queue hears of it; until then it must not count as unhandled.
-    reports.catch(() => undefined)
-    return { batch, learningRate, reports }
+    report.catch(() => undefined)
+    return { batch, learningRate, report }
   }
 
   async #finish(
     submitted: Submitted,
-    reports: readonly NativeStepReport[],
+    { loss, gradientNorm, losses, finite }: UpdateReport,
     speed: SpeedEstimator,
     signal: AbortSignal | undefined,
   ): Promise<TrainStep> {
     const { batch, learningRate } = submitted
-    const last = reports.at(-1)
-    const loss = reports.reduce((sum, report) => sum + report.loss, 0)
-    if (!last || reports.some(({ finite }) => !finite)) {
+    if (!finite) {
       throw await writeNonFiniteBatch({
         folder: this.folder,
         step: this.#step + 1,
         batch,
-        losses: reports.flatMap((report) => [...report.losses]),
+        losses,
         times: Array.from(batch.indices, (example, slot) =>
           this.process.objective.timeOf({
             seed: this.settings.seed,
@@ -450,7 +452,7 @@ export class Trainer implements AsyncDisposable {
     this.#step += 1
     const seconds = this.#seconds()
     speed.report(this.#step, seconds)
-    const values = { step: this.#step, loss, gradientNorm: last.gradientNorm, learningRate, epoch: batch.epochFraction }
+    const values = { step: this.#step, loss, gradientNorm, learningRate, epoch: batch.epochFraction }
     await this.#journal?.note({ ...values, seconds, imagesPerSecond: speed.imagesPerSecond })
     const written = await this.#afterStep(signal)
     const { epochs, images } = this.settings.budget

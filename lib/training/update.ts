@@ -3,6 +3,8 @@ import type { Batch } from '../datasets/batches.js'
 import type { DataSet } from '../datasets/data-set.js'
 import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { conditionDropped } from '../diffusion/guidance/classifier-free.js'
+import type { Observation } from '../diffusion/learned/learner.js'
+import type { BatchRows } from '../diffusion/objective.js'
 import { type NativeStepReport, type NativeUpdate, rowFields } from '../native/binding.js'
 import { Tensor } from '../tensor/tensor.js'
 import { pairNoise } from './pair-noise.js'
@@ -15,17 +17,33 @@ export interface UpdateContext {
   readonly process: DiffusionProcess
 }
 
-/** Queues the jobs of one update. @returns their reports, in order; rejects as soon as one fails. */
+/** What came of an update. */
+export interface UpdateReport {
+  /** Weighted mean loss of the batch, with what learners add to it. */
+  readonly loss: number
+  /** L2 norm of the gradient before clipping. */
+  readonly gradientNorm: number
+  /** Unweighted loss of each example. */
+  readonly losses: readonly number[]
+  /** False when loss or gradient is not finite: then nothing was updated. */
+  readonly finite: boolean
+}
+
+/**
+ * Queues the jobs of one update, and shows it to the process's learners when it is made: rows of the next are not to be drawn
+ * before.
+ * @throws DpmError as soon as one job fails.
+ */
 export async function runUpdate(
   { settings, dataSet, process }: UpdateContext,
   state: TrainState,
   batch: Batch,
   update: NativeUpdate,
   signal: AbortSignal | undefined,
-): Promise<NativeStepReport[]> {
+): Promise<UpdateReport> {
   const total = settings.training.batch
   const part = Math.min(settings.training.microBatch ?? total, total)
-  const rows = process.objective.rows({
+  const drawn = process.objective.draw({
     seed: settings.seed,
     step: batch.step,
     epochs: batch.epochs,
@@ -46,7 +64,7 @@ export async function runUpdate(
       images: images.handle,
       classes: classes?.slice(begin, end) ?? null,
       condition: beside?.handle ?? null,
-      rows: rows.slice(begin * rowFields.length, end * rowFields.length),
+      rows: drawn.rows.slice(begin * rowFields.length, end * rowFields.length),
       examples: batch.indices.slice(begin, end),
       epochs: batch.epochs.slice(begin, end),
       noiseExamples: keys?.examples.slice(begin, end) ?? null,
@@ -56,13 +74,58 @@ export async function runUpdate(
       loss: settings.diffusion.loss,
       lossScale: settings.diffusion.lossScale,
       detachMean: process.objective.detachMean,
-      rowGradients: false,
+      rowGradients: process.learners.some(({ needsRowGradients }) => needsRowGradients),
       first: begin === 0,
       update: end === total ? update : null,
     }
     jobs.push(state.step(job, signal))
   }
-  return Promise.all(jobs)
+  const parts = await Promise.all(jobs)
+  const report = {
+    loss: parts.reduce((sum, { loss }) => sum + loss, 0),
+    gradientNorm: parts.at(-1)?.gradientNorm ?? Number.NaN,
+    losses: parts.flatMap(({ losses }) => [...losses]),
+    finite: parts.every(({ finite }) => finite),
+  }
+  if (!report.finite || process.learners.length === 0) return report
+  const observation = observationOf(process, batch, drawn, parts, update.learningRate)
+  const added = process.learners.reduce((sum, learner) => sum + (learner.lossOf?.(observation) ?? 0), 0)
+  for (const learner of process.learners) learner.observe(observation)
+  return { ...report, loss: report.loss + added }
+}
+
+function observationOf(
+  { objective }: DiffusionProcess,
+  batch: Batch,
+  drawn: BatchRows,
+  parts: readonly NativeStepReport[],
+  learningRate: number,
+): Observation {
+  const gradients = parts.map(({ rowGradients }) => rowGradients)
+  let shares: Float64Array | undefined
+  return {
+    ...drawn,
+    learningRate,
+    losses: joined(parts.map(({ losses }) => losses)),
+    bounds: joined(parts.map(({ bounds }) => bounds)),
+    rowGradients: gradients.every((part) => part !== null) ? joined(gradients) : null,
+    rowOf: objective.rowOf,
+    values: () => {
+      shares ??= valueShares(batch.images)
+      return shares
+    },
+  }
+}
+
+function joined(parts: readonly Float64Array[]): Float64Array {
+  return Float64Array.from(parts.flatMap((part) => [...part]))
+}
+
+/** How often each of the 256 values occurs, as shares. */
+function valueShares(images: Uint8Array): Float64Array {
+  const counts = new Float64Array(256)
+  for (const value of images) counts[value] = (counts[value] ?? 0) + 1
+  return counts.map((count) => count / images.length)
 }
 
 /** What the network sees beside a part of a batch; undefined without. */

@@ -92,7 +92,7 @@ export async function firstLoss(trainer: Trainer): Promise<FirstLoss> {
   const batches = createBatches(dataSet, { batch, seed: settings.seed, prefetch: 0 })
   const { value: first } = await batches.next()
   await batches.return(undefined as never)
-  const columns = process.objective.rows({
+  const { rows: columns } = process.objective.draw({
     seed: settings.seed,
     step: 0,
     epochs: first.epochs,

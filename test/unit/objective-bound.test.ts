@@ -80,6 +80,8 @@ test('without a bound its columns are 0', () => {
   expect([boundScale, boundVariance, boundLow, boundHigh, boundWeight, boundDecoder]).toEqual([0, 0, 0, 0, 0, 0])
 })
 
+const vdm = { schedule: 'learned', weighting: 'vlb', timeLabel: 'log-snr' } as const
+
 describe('what cannot be is refused, naming both options', () => {
   test.each([
     [{ bound: 'hybrid' }, /The bound "hybrid" teaches a learned variance alone, but the variance is "fixed-large"/],
@@ -97,12 +99,21 @@ describe('what cannot be is refused, naming both options', () => {
     [{ bound: 'vlb', weighting: 'snr' }, /`diffusion.bound` "vlb".*`diffusion.weighting` "snr"/],
     [{ bound: 'vlb', loss: 'l1' }, /`diffusion.bound` "vlb".*`diffusion.loss` "l1"/],
     [{ bound: 'hybrid', variance: 'learned', loss: 'sliced' }, /`diffusion.loss` "sliced".*`diffusion.bound` "hybrid"/],
+    [{ weighting: 'uncertainty', loss: 'sliced' }, /The weighting "uncertainty".*`diffusion.loss` "sliced"/],
+    [{ schedule: 'learned' }, /The schedule "learned".*`diffusion.weighting` is "uniform"/],
+    [{ ...vdm, loss: 'l1' }, /The schedule "learned".*`diffusion.loss` is "l1"/],
+    [{ ...vdm, times: 'logit-normal' }, /The schedule "learned".*`diffusion.times` is "logit-normal"/],
+    [{ ...vdm, coupling: 'optimal-transport' }, /The schedule "learned".*`diffusion.coupling` is "optimal-transport"/],
+    [{ ...vdm, timeLabel: 'thousandths' }, /The schedule "learned".*`diffusion.timeLabel` is "thousandths"/],
   ] as const)('%j for training', (options, message) => {
     expect(() => requireTrainable(parseDiffusion(options))).toThrow(message)
   })
   test('but not what can be trained', () => {
     expect(() => requireTrainable(parseDiffusion({ bound: 'hybrid', variance: 'learned-range' }))).not.toThrow()
     expect(() => requireTrainable(parseDiffusion({}))).not.toThrow()
+    expect(() => requireTrainable(parseDiffusion(vdm))).not.toThrow()
+    const straight = { kind: 'learned', shape: 'straight', ends: 'fixed' } as const
+    expect(() => requireTrainable(parseDiffusion({ schedule: straight, timeLabel: 'thousandths' }))).not.toThrow()
   })
 })
 

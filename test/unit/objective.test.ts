@@ -21,7 +21,7 @@ describe('the objective', () => {
 
   test('gives rows in the order of rowFields, each by (seed, epoch, example) alone', () => {
     const { objective } = process
-    const rows = objective.rows({ seed: 7, step: 0, epochs: [0, 0, 1], examples: [5, 900, 5] })
+    const { rows } = objective.draw({ seed: 7, step: 0, epochs: [0, 0, 1], examples: [5, 900, 5] })
     expect(rows.length).toBe(3 * rowFields.length)
     ;[
       [0, 5],
@@ -33,7 +33,7 @@ describe('the objective', () => {
         rowFields.map((field) => row[field]),
       )
     })
-    const alone = objective.rows({ seed: 7, step: 3, epochs: [1], examples: [5] })
+    const { rows: alone } = objective.draw({ seed: 7, step: 3, epochs: [1], examples: [5] })
     expect(rows.slice(2 * rowFields.length)).toEqual(alone)
   })
 
@@ -62,7 +62,7 @@ describe('the objective', () => {
 
   test('refuses epochs and examples of different number', () => {
     expect(() =>
-      process.objective.rows({ seed: 0, step: 0, epochs: new Float64Array(2), examples: new Float64Array(3) }),
+      process.objective.draw({ seed: 0, step: 0, epochs: new Float64Array(2), examples: new Float64Array(3) }),
     ).toThrow('one epoch for each of 3 examples')
   })
 })
@@ -81,6 +81,7 @@ describe('diffusion options', () => {
       prediction: { kind: 'noise' },
       variance: 'fixed-large',
       weighting: { kind: 'uniform' },
+      coupling: 'independent',
       times: { kind: 'uniform' },
       timeLabel: 'step',
       loss: 'l2',

@@ -11,6 +11,7 @@ const scheduleOf = (options: unknown): Schedule => createSchedule(parseDiffusion
 
 const continuous: readonly PredictionOptions[] = [
   'noise',
+  'noise-residual',
   'clean',
   'velocity',
   'score',

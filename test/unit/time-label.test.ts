@@ -21,9 +21,9 @@ describe('published labels', () => {
     ['ratio', 'edm', 3, 3],
     ['log-sigma', 've-sde', 1, Math.log(50)],
     ['quarter-log-ratio', 'edm', 80, Math.log(80) / 4],
-    ['log-snr', 'edm', 0.4, 0.5],
+    ['log-snr', 'edm', 0.4, 500],
     ['log-snr', 'linear', 0, 0],
-    ['log-snr', 'linear', 999, 1],
+    ['log-snr', 'linear', 999, 1000],
   ])('%s on %j at time %d is %d', (label, options, time, value) => {
     const schedule = scheduleOf(options)
     expect(createLabeller(label, schedule)(schedule.level(time))).toBeCloseTo(value, 12)

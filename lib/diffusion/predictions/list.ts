@@ -8,12 +8,14 @@ import { cleanPrediction } from './clean.js'
 import { edmPrediction } from './edm.js'
 import { flowPrediction } from './flow.js'
 import { noisePrediction } from './noise.js'
+import { noiseResidualPrediction } from './noise-residual.js'
 import { previousMeanPrediction } from './previous-mean.js'
 import { scorePrediction } from './score.js'
 import { velocityPrediction } from './velocity.js'
 
 export const predictions = {
   noise: noisePrediction,
+  'noise-residual': noiseResidualPrediction,
   clean: cleanPrediction,
   velocity: velocityPrediction,
   score: scorePrediction,

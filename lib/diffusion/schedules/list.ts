@@ -4,6 +4,7 @@ import { betas } from './betas.js'
 import { constant } from './constant.js'
 import { cosine } from './cosine.js'
 import { edm } from './edm.js'
+import { learned } from './learned.js'
 import { linear } from './linear.js'
 import { ncsn } from './ncsn.js'
 import { quadratic } from './quadratic.js'
@@ -32,4 +33,5 @@ export const schedules = {
   've-sde': veSde,
   edm,
   'rectified-flow': rectifiedFlow,
+  learned,
 } satisfies Record<string, ScheduleDefinition>

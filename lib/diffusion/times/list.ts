@@ -5,6 +5,7 @@ import type { Schedule } from '../schedule.js'
 import { antitheticTimes } from './antithetic.js'
 import { logNormalTimes } from './log-normal.js'
 import { logitNormalTimes } from './logit-normal.js'
+import { lossSecondMomentTimes } from './loss-second-moment.js'
 import { lowDiscrepancyTimes } from './low-discrepancy.js'
 import { stratifiedTimes } from './stratified.js'
 import type { TimeSampler, TimeSamplerDefinition } from './time-sampler.js'
@@ -17,6 +18,7 @@ export const timeSamplers = {
   'low-discrepancy': lowDiscrepancyTimes,
   'log-normal': logNormalTimes,
   'logit-normal': logitNormalTimes,
+  'loss-second-moment': lossSecondMomentTimes,
 } satisfies Record<string, TimeSamplerDefinition>
 
 export const timesSchema = nameOrOptions(z.discriminatedUnion('kind', schemasOf(timeSamplers)))

@@ -1,6 +1,7 @@
 /** How training chooses the time of an example: by a counter, so that no order, batch size or restart changes it. */
 import type * as z from 'zod'
 import type { KindSchema } from '../../options/kind-schema.js'
+import type { Learner } from '../learned/learner.js'
 import type { Schedule } from '../schedule.js'
 
 /** Which draw is asked for. */
@@ -23,6 +24,8 @@ export interface TimeSampler {
   timeOf(draw: TimeDraw): number
   /** Factor on the loss of an example at this time, where times are drawn unevenly; 1 when absent. */
   weightOf?(time: number): number
+  /** What the choice follows, where training finds it. */
+  readonly learner?: Learner
 }
 
 export interface TimeSamplerDefinition<Schema extends KindSchema = KindSchema> {
