@@ -1,4 +1,5 @@
 /** THE list: everything that has a name. A new schedule, sampler, data set or network is one file and one line in its map. */
+import { importers } from './checkpoints/import/list.js'
 import { datasets } from './datasets/list.js'
 import { bounds } from './diffusion/bounds/list.js'
 import { guidances } from './diffusion/guidance/list.js'
@@ -19,6 +20,7 @@ export const catalog = {
   conditions,
   datasets,
   guidances,
+  importers,
   likelihoods,
   losses,
   networks,

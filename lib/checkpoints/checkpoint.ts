@@ -66,6 +66,12 @@ export function stepOfName(name: string): number | undefined {
  */
 export async function writeCheckpointFile(folder: string, content: CheckpointContent): Promise<string> {
   const path = join(folder, checkpointName(content.progress.step))
+  await writeCheckpointTo(path, content)
+  return path
+}
+
+/** The same under a name of the caller's. */
+export async function writeCheckpointTo(path: string, content: CheckpointContent): Promise<void> {
   const sources = content.tensors.map(
     (tensor): TensorSource => ({
       name: tensor.name,
@@ -82,7 +88,6 @@ export async function writeCheckpointFile(folder: string, content: CheckpointCon
     classes: exactJson(content.classes, 'classes'),
     image: exactJson({ ...content.image }, 'image'),
   })
-  return path
 }
 
 /** JSON of a value that comes back equal: JSON would turn NaN and Infinity into null without a word. */
@@ -97,8 +102,8 @@ function exactJson(value: unknown, name: string): string {
 }
 
 const progressSchema = z.looseObject({ step: z.int().min(0) })
-const imageSchema = z.object({ channels: z.int().min(1), height: z.int().min(1), width: z.int().min(1) })
-const classesSchema = z.array(z.string())
+export const imageSchema = z.object({ channels: z.int().min(1), height: z.int().min(1), width: z.int().min(1) })
+export const classesSchema = z.array(z.string())
 
 /** An open checkpoint. Close it, or write `await using`. */
 export class Checkpoint {

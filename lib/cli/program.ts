@@ -9,6 +9,7 @@ import { doctorCommand } from './doctor.js'
 import { explainCommand } from './explain.js'
 import { exitCodeOf, reportFailure, usageExitCode } from './failure.js'
 import type { CommonFlags } from './flags.js'
+import { importCommand } from './import.js'
 import { inspectCommand } from './inspect.js'
 import { likelihoodCommand } from './likelihood.js'
 import { listCommand } from './list.js'
@@ -43,6 +44,7 @@ export function createProgram(): Command {
     trainCommand(),
     sampleCommand(),
     likelihoodCommand(),
+    importCommand(),
     inspectCommand(),
     dataCommand(),
     listCommand(),

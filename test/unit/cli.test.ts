@@ -148,6 +148,7 @@ describe('help', () => {
       'train',
       'sample',
       'likelihood',
+      'import',
       'inspect',
       'data',
       'list',

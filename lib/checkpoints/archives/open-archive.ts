@@ -1,0 +1,56 @@
+/** Opens a file of weights by what it begins with; its name says nothing about it. */
+import { open } from 'node:fs/promises'
+import { DpmError } from '../../errors.js'
+import { readFailure } from '../../files/file-failure.js'
+import { openSafetensorsArchive } from './safetensors-archive.js'
+import type { TensorArchive } from './tensor-archive.js'
+
+interface ArchiveFormat {
+  readonly name: string
+  /** @param start the file's first 16 bytes, fewer where it is shorter. */
+  recognises(start: Buffer): boolean
+  open(path: string): Promise<TensorArchive>
+}
+
+/** Every format. A new one is a file beside this one and an entry here. */
+const formats: readonly ArchiveFormat[] = [
+  {
+    name: 'safetensors',
+    // The header's length, of which the format allows 100 MB, and its opening brace; also a length beyond that, so
+    // that the error says so.
+    recognises: (start) => start.length >= 9 && start[8] === 0x7b,
+    open: openSafetensorsArchive,
+  },
+]
+
+/** @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID */
+export async function openArchive(path: string): Promise<TensorArchive> {
+  const start = await firstBytes(path)
+  const format = formats.find((one) => one.recognises(start))
+  if (format) return format.open(path)
+  throw new DpmError(
+    'DPM_FILE_INVALID',
+    `${JSON.stringify(path)} is no file of weights that dpm-torch can read: it begins with ${describe(start)}. It reads ` +
+      `${formats.map(({ name }) => name).join(', ')}.`,
+    { details: { path } },
+  )
+}
+
+async function firstBytes(path: string): Promise<Buffer> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw readFailure(path, error)
+  })
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(16), 0, 16, 0)
+    return buffer.subarray(0, bytesRead)
+  } catch (error) {
+    throw readFailure(path, error)
+  } finally {
+    await file.close()
+  }
+}
+
+function describe(start: Buffer): string {
+  if (start.length === 0) return 'nothing, it is empty'
+  return `the bytes ${start.toString('hex').replace(/(..)(?=.)/g, '$1 ')}`
+}

@@ -1,0 +1,73 @@
+/** A way of other programs to keep a model, and what becomes of it here. Each is one file in this folder. */
+import type * as z from 'zod'
+import type { ImageShape } from '../../datasets/data-set.js'
+import type { DiffusionOptions } from '../../diffusion/diffusion-options.js'
+import { DpmError } from '../../errors.js'
+import type { Precision } from '../../native/device.js'
+import type { NetworkOptions } from '../../networks/list.js'
+import type { Parameter } from '../../networks/network.js'
+import type { Weights } from '../archives/tensor-archive.js'
+import type { JsonObject } from '../migrations.js'
+import type { ImportSource } from './import-source.js'
+import type { Piece } from './pieces.js'
+
+/** A model as the source describes it, in our words. `--set` is laid over `network`, `diffusion` and the rest. */
+export interface ImportedModel {
+  readonly network: NetworkOptions
+  readonly diffusion: DiffusionOptions
+  /** What the network sees beside x; nothing when absent. */
+  readonly condition?: JsonObject
+  /** `float32` when absent. */
+  readonly precision?: Precision
+  readonly image: ImageShape
+  /** Class names by index; none when absent. */
+  readonly classes?: readonly string[]
+  /** Updates that the weights have seen; 0 when absent. */
+  readonly step?: number
+  /** The weights as trained. Absent where the source has averaged ones only: the first of these then stand for them. */
+  readonly trained?: Weights
+  /** Averaged copies (EMA), the one to sample with first. */
+  readonly averages?: readonly Weights[]
+  /** How a parameter of the network is made of a copy's tensors. */
+  piece(parameter: Parameter): Piece
+  /** Whether a tensor may be left over: a buffer that follows from the settings. None may when absent. */
+  readonly isUnused?: (name: string) => boolean
+}
+
+export interface ImportDefinition<Schema extends z.ZodType = z.ZodType> {
+  readonly name: string
+  readonly description: string
+  /** What `--set` may name beside the model's own settings: choices that the source does not hold. */
+  readonly schema: Schema
+  /** Whether a source looks like one of these. It may open archives; it must not throw for a foreign file. */
+  recognises(source: ImportSource): Promise<boolean>
+  /** @throws DpmError DPM_INVALID_OPTION naming a choice that the source leaves open, DPM_FILE_INVALID */
+  read(source: ImportSource, options: z.output<Schema>): Promise<ImportedModel>
+}
+
+export function defineImport<Schema extends z.ZodType>(definition: {
+  readonly name: string
+  readonly description: string
+  readonly options: Schema
+  readonly recognises: (source: ImportSource) => Promise<boolean>
+  readonly read: (source: ImportSource, options: z.output<Schema>) => Promise<ImportedModel>
+}): ImportDefinition<Schema> {
+  const { options, ...rest } = definition
+  return { ...rest, schema: options }
+}
+
+/**
+ * A choice that the source leaves open.
+ * @param why what it is, and what the usual values are.
+ * @throws DpmError DPM_INVALID_OPTION when it was not made.
+ */
+export function asked<Value>(value: Value | undefined, option: string, why: string): Value {
+  if (value !== undefined) return value
+  throw new DpmError(
+    'DPM_INVALID_OPTION',
+    `Expected \`${option}\`, which the file does not hold: ${why}. Add \`--set ${option}=…\`.`,
+    {
+      details: { option },
+    },
+  )
+}

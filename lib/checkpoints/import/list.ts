@@ -1,0 +1,5 @@
+/** Every format that can be imported. A new one is a file beside this one and a line here; the first that recognises a source reads it. */
+import type { ImportDefinition } from './define-import.js'
+import { parameters } from './parameters.js'
+
+export const importers = { parameters } as const satisfies Record<string, ImportDefinition>

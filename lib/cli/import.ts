@@ -1,0 +1,51 @@
+/** `dpm-torch import`: a model of another program as a checkpoint of ours. */
+import { Command, Option } from 'commander'
+import type { ImportReport } from '../checkpoints/import/import-checkpoint.js'
+import type { Assignment } from '../options/assign.js'
+import { type CommonFlags, jsonFlag, setFlag } from './flags.js'
+import { columns, count, shapeText } from './words.js'
+
+interface ImportFlags extends CommonFlags {
+  readonly out: string
+  readonly format?: string
+  readonly set?: readonly Assignment[]
+}
+
+export function importCommand(): Command {
+  return new Command('import')
+    .description('make a checkpoint from the weights of another program; `dpm-torch list importers` names the formats')
+    .argument('<source>', 'a file of weights (.safetensors), or a folder with weights and configuration')
+    .addOption(new Option('--out <file>', 'the checkpoint to write').makeOptionMandatory())
+    .option('--format <name>', 'what the source is, where it cannot be told by looking')
+    .addOption(setFlag('a choice that the source leaves open, or a changed setting (network.…, diffusion.…)'))
+    .addOption(jsonFlag())
+    .action(run)
+}
+
+async function run(source: string, { out, format, set, json }: ImportFlags): Promise<void> {
+  const { importCheckpoint } = await import('../checkpoints/import/import-checkpoint.js')
+  const report = await importCheckpoint(source, { out, ...(format ? { format } : {}), ...(set ? { set } : {}) })
+  if (json) {
+    console.log(JSON.stringify(report))
+    return
+  }
+  print(report)
+}
+
+function print({ path, format, settings, size, copies }: ImportReport): void {
+  const { network, diffusion, image, classes } = settings
+  console.log(path)
+  const rows = [
+    ['from', format],
+    ['network', `${network.kind}, ${count(size)} parameters`],
+    ['weights', copies.join(', ')],
+    ['images', shapeText(image)],
+    ['classes', classes.length === 0 ? 'none' : count(classes.length)],
+    [
+      'diffusion',
+      `${diffusion.schedule.kind} schedule, predicts ${diffusion.prediction.kind}, variance ${diffusion.variance}`,
+    ],
+  ]
+  for (const line of columns(rows)) console.log(`  ${line}`)
+  console.log(`\nDraw from it with \`dpm-torch sample ${path}\`; \`dpm-torch inspect ${path}\` prints its settings.`)
+}
