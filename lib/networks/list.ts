@@ -4,9 +4,13 @@ import type { ImageShape } from '../datasets/data-set.js'
 import type { NativeSettings } from '../native/binding.js'
 import { type KindSchema, schemasOf } from '../options/kind-schema.js'
 import type { NetworkDefinition } from './network-definition.js'
+import { torchScript } from './torch-script.js'
 import { unet } from './unet.js'
 
-export const networks = { unet } as const satisfies Record<string, { readonly schema: KindSchema }>
+export const networks = { 'torch-script': torchScript, unet } as const satisfies Record<
+  string,
+  { readonly schema: KindSchema }
+>
 export type NetworkKind = keyof typeof networks
 
 export const networkSchema = z.discriminatedUnion('kind', schemasOf(networks))

@@ -14,6 +14,7 @@ import {
   networkSchema,
   networks,
 } from './list.js'
+import type { TorchScriptOptions } from './torch-script.js'
 
 export interface NetworkPlace {
   /** Channels and size of the images; 3×32×32 when absent. */
@@ -45,6 +46,9 @@ export interface ForwardOptions {
   readonly precision?: Precision
   readonly signal?: AbortSignal | undefined
 }
+
+/** The data of a TorchScript module, and what its arguments are. */
+export type TorchScriptPlace = NetworkPlace & Partial<Omit<TorchScriptOptions, 'kind' | 'file' | 'classConditional'>>
 
 type OptionsOf<Kind extends NetworkKind> = Omit<Extract<NetworkOptions, { kind: Kind }>, 'kind'>
 
@@ -89,6 +93,21 @@ export class Network implements Disposable {
     const resolved = await resolveDevice(device)
     const handle = await call(undefined, (binding) => binding.networkCreate(settings.kind, native, seed, resolved))
     return new Network(settings, image, handle)
+  }
+
+  /**
+   * A network of your own, exported from Python as TorchScript; its weights are those of the file.
+   * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID, DPM_INVALID_OPTION where its arguments cannot be told apart,
+   *   DPM_INVALID_ARGUMENT where a first run on zeros fails or gives another shape.
+   */
+  static async fromTorchScript(
+    file: string,
+    { inputs, timeType, nullClass, conditionChannels, ...place }: TorchScriptPlace = {},
+  ): Promise<Network> {
+    const classConditional = (place.classes ?? 0) > 0
+    const given = { inputs, timeType, nullClass, conditionChannels }
+    const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+    return Network.create('torch-script', { ...options, file, classConditional }, place)
   }
 
   /** Number of trainable numbers. */

@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "networks/network.h"
+#include "networks/script_network.h"
 #include "networks/unet.h"
 
 namespace dpm {
@@ -14,6 +15,7 @@ using Make = std::function<std::shared_ptr<Network>(const Settings&)>;
 
 const std::map<std::string, Make>& networks() {
   static const auto* const list = new std::map<std::string, Make>{
+      {"torch-script", [](const Settings& settings) { return std::make_shared<ScriptNetwork>(settings); }},
       {"unet", [](const Settings& settings) { return std::make_shared<Unet>(settings); }},
   };
   return *list;
@@ -33,11 +35,13 @@ std::shared_ptr<WeightedNetwork> create_network(const std::string& kind, const S
   const auto found = networks().find(kind);
   DPM_CHECK(found != networks().end(), "DPM_INVALID_ARGUMENT", "There is no native network named \"" + kind + "\".");
   auto result = std::make_shared<WeightedNetwork>();
-  result->network = found->second(settings);
+  const std::shared_ptr<Network> network = found->second(settings);
+  result->network = network;
   const ParameterList& list = result->network->parameters();
   result->flat = list.allocate(device);
   list.initialize(result->flat, seed);
   result->parameters = list.views(result->flat);
+  network->start(result->parameters, device);
   return result;
 }
 

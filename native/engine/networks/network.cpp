@@ -7,17 +7,17 @@
 namespace dpm {
 namespace {
 
-std::string shape_text(at::IntArrayRef shape) {
-  std::string joined;
-  for (const std::int64_t extent : shape) joined += (joined.empty() ? "" : "×") + std::to_string(extent);
-  return joined;
-}
-
 void check_positive(std::int64_t value, const char* name) {
   DPM_CHECK(value >= 1, "DPM_INVALID_OPTION", "Expected at least 1 for the native setting `" + std::string(name) + "`.");
 }
 
 }  // namespace
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::string joined;
+  for (const std::int64_t extent : shape) joined += (joined.empty() ? "" : "×") + std::to_string(extent);
+  return joined;
+}
 
 DataShape::DataShape(const Settings& settings)
     : input_channels(settings.integer("inputChannels")),

@@ -64,6 +64,8 @@ class Network {
   virtual at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const = 0;
   // Throws DPM_INVALID_ARGUMENT, naming the value, when x or the conditioning do not fit the data's shape.
   virtual void check(const at::Tensor& x, const Conditioning& conditioning) const;
+  // Called once, after the first weights were drawn: for a network that brings its own.
+  virtual void start(const std::vector<at::Tensor>& parameters, const at::Device& device) {}
   // Channels of the output: those of x, or twice as many when the second half is a learned variance.
   std::int64_t output_channels() const { return shape_.output_channels; }
   // Index that means "no class"; -1 when the network has none.
@@ -97,6 +99,9 @@ struct WeightedNetwork {
 
   at::Device device() const { return flat.device(); }
 };
+
+// 3×32×32.
+std::string shape_text(at::IntArrayRef shape);
 
 std::shared_ptr<WeightedNetwork> create_network(const std::string& kind, const Settings& settings, double seed, const at::Device& device);
 
