@@ -19,9 +19,16 @@ export type TrainingHandle = Handle<'training'>
 export type ExecutionHandle = Handle<'execution'>
 export type CancellationHandle = Handle<'cancellation'>
 
-/** Plain settings as native code reads them: numbers, strings, booleans and lists of numbers, nested by name. */
+/** Plain settings as native code reads them: numbers, strings, booleans, lists, nested by name. */
 export type NativeSettings = { readonly [name: string]: NativeSetting }
-export type NativeSetting = number | string | boolean | readonly number[] | readonly string[] | NativeSettings
+export type NativeSetting =
+  | number
+  | string
+  | boolean
+  | readonly number[]
+  | readonly string[]
+  | readonly NativeSettings[]
+  | NativeSettings
 
 export interface NativeVersion {
   /** Version of dpm-torch that the core was built from. */

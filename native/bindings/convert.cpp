@@ -116,12 +116,18 @@ std::vector<std::int64_t> shape_of(const Napi::Value& value) {
 
 namespace {
 
-// Of numbers or of strings; an empty list is one of numbers.
-Settings::Value list_setting(const Napi::Array& array, const std::string& name) {
-  if (array.Length() > 0 && array.Get(0u).IsString()) {
+// Of numbers, of strings or of settings; an empty list is one of numbers.
+Settings::Value list_setting(const Napi::Array& array, const std::string& name, int depth) {
+  const Napi::Value first = array.Length() > 0 ? array.Get(0u) : Napi::Value();
+  if (!first.IsEmpty() && first.IsString()) {
     std::vector<std::string> texts;
     for (std::uint32_t k = 0; k < array.Length(); ++k) texts.push_back(text_of(array.Get(k), name.c_str()));
     return texts;
+  }
+  if (!first.IsEmpty() && first.IsObject()) {
+    std::vector<std::shared_ptr<const Settings>> nested;
+    for (std::uint32_t k = 0; k < array.Length(); ++k) nested.push_back(std::make_shared<const Settings>(settings_of(array.Get(k), depth)));
+    return nested;
   }
   std::vector<double> numbers;
   for (std::uint32_t k = 0; k < array.Length(); ++k) numbers.push_back(number_of(array.Get(k), name.c_str()));
@@ -147,7 +153,7 @@ Settings settings_of(const Napi::Value& value, int depth) {
     } else if (field.IsBoolean()) {
       settings.set(name, field.As<Napi::Boolean>().Value());
     } else if (field.IsArray()) {
-      settings.set(name, list_setting(field.As<Napi::Array>(), name));
+      settings.set(name, list_setting(field.As<Napi::Array>(), name, depth + 1));
     } else if (field.IsObject()) {
       settings.set(name, std::make_shared<const Settings>(settings_of(field, depth + 1)));
     } else {

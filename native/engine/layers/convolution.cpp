@@ -9,25 +9,27 @@
 namespace dpm {
 
 Convolution::Convolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, int kernel, const Initialization& start,
-                         Role role)
+                         Role role, bool biased)
     : kernel_(kernel) {
   const std::int64_t area = std::int64_t{kernel} * kernel;
   weight_ = list.add(name + ".weight", {out, in, kernel, kernel}, weight_initializer(start, role, in * area, out * area));
-  bias_ = list.add(name + ".bias", {out}, bias_initializer(start, role, in * area));
+  if (biased) bias_ = list.add(name + ".bias", {out}, bias_initializer(start, role, in * area));
 }
 
 at::Tensor Convolution::operator()(const Pass& pass, const at::Tensor& x) const {
   const std::int64_t padding = kernel_ / 2;
-  return at::convolution(x, pass[weight_], pass[bias_], {1, 1}, {padding, padding}, {1, 1}, false, {0, 0}, 1);
+  return at::convolution(x, pass[weight_], bias(pass), {1, 1}, {padding, padding}, {1, 1}, false, {0, 0}, 1);
 }
 
 at::Tensor Convolution::halve(const Pass& pass, const at::Tensor& x, bool asymmetric) const {
   const at::Tensor padded = asymmetric ? at::constant_pad_nd(x, {0, 1, 0, 1}) : x;
   const std::int64_t padding = asymmetric ? 0 : 1;
-  return at::convolution(padded, pass[weight_], pass[bias_], {2, 2}, {padding, padding}, {1, 1}, false, {0, 0}, 1);
+  return at::convolution(padded, pass[weight_], bias(pass), {2, 2}, {padding, padding}, {1, 1}, false, {0, 0}, 1);
 }
 
 at::Tensor double_size(const at::Tensor& x) { return at::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2}, 2.0, 2.0); }
+
+at::Tensor nearest_size(const at::Tensor& x, std::int64_t height, std::int64_t width) { return at::upsample_nearest2d(x, {height, width}); }
 
 at::Tensor half_size(const at::Tensor& x) { return at::avg_pool2d(x, {2, 2}, {2, 2}); }
 

@@ -5,7 +5,6 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/group_norm.h>
 #include <ATen/ops/mul.h>
-#include <ATen/ops/silu.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "layers/layers.h"
@@ -44,6 +43,15 @@ GroupNormSilu arguments_of(const torch::autograd::variable_list& inputs, const a
           x.size(1),
           groups,
           epsilon};
+}
+
+// N×C → N×C×1×1.
+at::Tensor spread(const at::Tensor& t) { return t.unsqueeze(-1).unsqueeze(-1); }
+
+at::Tensor activated_by_operators(const GroupNorm& norm, const Pass& pass, const at::Tensor& x, Activation activation, const Modulation& modulation) {
+  at::Tensor y = norm(pass, modulation.offset.defined() ? x + spread(modulation.offset) : x);
+  if (modulation.scale.defined()) y = y * spread(modulation.scale + 1) + spread(modulation.shift);
+  return activate(activation, y);
 }
 
 // Inputs: x, weight, bias, offset, scale, shift; the last three may be empty.
@@ -93,10 +101,20 @@ at::Tensor GroupNorm::silu(const Pass& pass, const at::Tensor& x, const Modulati
                                      present_or_empty(modulation.offset, pass[weight_]), present_or_empty(modulation.scale, pass[weight_]),
                                      present_or_empty(modulation.shift, pass[weight_]), groups_, epsilon_);
   }
-  const auto spread = [](const at::Tensor& t) { return t.unsqueeze(-1).unsqueeze(-1); };
-  at::Tensor y = (*this)(pass, modulation.offset.defined() ? x + spread(modulation.offset) : x);
-  if (modulation.scale.defined()) y = y * spread(modulation.scale + 1) + spread(modulation.shift);
-  return at::silu(y);
+  return activated_by_operators(*this, pass, x, Activation::silu, modulation);
+}
+
+at::Tensor GroupNorm::activated(const Pass& pass, const at::Tensor& x, Activation activation, const Modulation& modulation) const {
+  return activation == Activation::silu ? silu(pass, x, modulation) : activated_by_operators(*this, pass, x, activation, modulation);
+}
+
+AdaptiveGroupNorm::AdaptiveGroupNorm(ParameterList& list, const std::string& name, std::int64_t channels, std::int64_t groups, double epsilon,
+                                     std::int64_t embedding_channels, const Initialization& start)
+    : linear_(list, name + ".linear", embedding_channels, 2 * channels, start), groups_(groups), epsilon_(epsilon) {}
+
+at::Tensor AdaptiveGroupNorm::operator()(const Pass& pass, const at::Tensor& x, const at::Tensor& embedding) const {
+  const auto halves = linear_(pass, embedding).chunk(2, 1);
+  return at::group_norm(x, groups_, {}, {}, epsilon_) * spread(halves[0] + 1) + spread(halves[1]);
 }
 
 }  // namespace dpm

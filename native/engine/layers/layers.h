@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "layers/activation.h"
 #include "networks/network.h"
 
 namespace dpm {
@@ -26,13 +27,16 @@ class Convolution {
   Convolution() = default;
   // kernel 1 or 3; a 3×3 kernel pads by 1.
   Convolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, int kernel, const Initialization& start,
-              Role role = Role::inner);
+              Role role = Role::inner, bool biased = true);
   at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
   // Stride 2; asymmetric pads right and bottom only, as TensorFlow's 'same' does for even sizes.
   at::Tensor halve(const Pass& pass, const at::Tensor& x, bool asymmetric) const;
 
  private:
-  ParameterIndex weight_ = 0, bias_ = 0;
+  std::optional<at::Tensor> bias(const Pass& pass) const { return bias_ ? std::optional(pass[*bias_]) : std::nullopt; }
+
+  ParameterIndex weight_ = 0;
+  std::optional<ParameterIndex> bias_;
   int kernel_ = 3;
 };
 
@@ -62,6 +66,8 @@ class GroupNorm {
   at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
   // silu(norm(x + offset) * (1 + scale) + shift).
   at::Tensor silu(const Pass& pass, const at::Tensor& x, const Modulation& modulation = {}) const;
+  // The same with another activation.
+  at::Tensor activated(const Pass& pass, const at::Tensor& x, Activation activation, const Modulation& modulation = {}) const;
 
  private:
   ParameterIndex weight_ = 0, bias_ = 0;
@@ -69,13 +75,33 @@ class GroupNorm {
   double epsilon_ = 1e-6;
 };
 
+// norm(x) * (1 + scale) + shift with scale and shift a linear function, `name.linear`, of an embedding; the norm has no weights.
+class AdaptiveGroupNorm {
+ public:
+  AdaptiveGroupNorm() = default;
+  AdaptiveGroupNorm(ParameterList& list, const std::string& name, std::int64_t channels, std::int64_t groups, double epsilon,
+                    std::int64_t embedding_channels, const Initialization& start);
+  // embedding: N×E.
+  at::Tensor operator()(const Pass& pass, const at::Tensor& x, const at::Tensor& embedding) const;
+
+ private:
+  Linear linear_;
+  std::int64_t groups_ = 1;
+  double epsilon_ = 1e-5;
+};
+
+// Of queries, keys and values, N×positions×3E, each with E / heads channels a head: N×positions×E. Rows of 3E are [q | k | v],
+// each head by head, or, interleaved, head by head [q | k | v].
+at::Tensor attend(const Pass& pass, const at::Tensor& joint, std::int64_t heads, bool interleaved = false);
+
 struct AttentionSettings {
   std::int64_t channels;
   std::int64_t heads;
   bool interleaved;
-  std::int64_t groups;
+  std::int64_t groups;  // 0: no norm
   double epsilon;
   double skip_scale;
+  std::int64_t inner = 0;  // channels of all heads together; 0: as many as x has
 };
 
 // (x + attention(norm(x))) * skip_scale over the positions of an image.
@@ -87,9 +113,13 @@ class Attention {
 
  private:
   AttentionSettings settings_{};
-  GroupNorm norm_;
+  std::optional<GroupNorm> norm_;
   Linear qkv_, out_;
 };
+
+// [sin, cos], or [cos, sin], of label * 1e4^(-i / (half - shift)), i = 0 … half - 1, half = ⌊channels / 2⌋, and a zero where channels
+// are odd. labels: N → N×channels.
+at::Tensor sinusoids(const at::Tensor& labels, std::int64_t channels, double shift, bool cosine_first);
 
 // Sinusoids of the time label, see `timeEmbedding` in lib/networks/unet.ts. labels: N → N×channels.
 at::Tensor time_embedding(const at::Tensor& labels, std::int64_t channels, const std::string& kind);
@@ -99,6 +129,9 @@ at::Tensor dropout(Pass& pass, const at::Tensor& x, double probability);
 
 // Nearest neighbour, twice the height and width.
 at::Tensor double_size(const at::Tensor& x);
+
+// Nearest neighbour.
+at::Tensor nearest_size(const at::Tensor& x, std::int64_t height, std::int64_t width);
 
 // 2×2 average.
 at::Tensor half_size(const at::Tensor& x);

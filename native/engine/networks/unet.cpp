@@ -68,38 +68,15 @@ AttentionSettings UnetSettings::attention(std::int64_t width) const {
   return {width, head_channels > 0 ? width / head_channels : heads, interleaved, groups_of(width), group_epsilon, skip_scale};
 }
 
-ResidualBlock::ResidualBlock(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, const UnetSettings& settings,
-                             Resize resize)
-    : norm1_(list, name + ".norm1", in, settings.groups_of(in), settings.group_epsilon),
-      norm2_(),
-      conv1_(list, name + ".conv1", in, out, 3, settings.start),
-      conv2_(),
-      time_(list, name + ".time", settings.time_channels(), settings.scale_shift ? 2 * out : out, settings.start),
-      resize_(resize),
-      scale_shift_(settings.scale_shift),
-      dropout_(settings.dropout),
-      skip_scale_(settings.skip_scale) {
-  norm2_ = GroupNorm(list, name + ".norm2", out, settings.groups_of(out), settings.group_epsilon);
-  conv2_ = Convolution(list, name + ".conv2", out, out, 3, settings.start, Role::last);
-  if (in != out) shortcut_ = Convolution(list, name + ".shortcut", in, out, 1, settings.start);
-}
-
-at::Tensor ResidualBlock::operator()(Pass& pass, const at::Tensor& x, const at::Tensor& time) const {
-  if (pass.cancellation) pass.cancellation->throw_if_requested();
-  const auto resized = [this](const at::Tensor& t) { return resize_ == Resize::none ? t : resize_ == Resize::halve ? half_size(t) : double_size(t); };
-  at::Tensor h = conv1_(pass, resized(norm1_.silu(pass, x)));
-  const at::Tensor projected = time_(pass, time);
-  if (scale_shift_) {
-    const auto halves = projected.chunk(2, 1);
-    h = norm2_.silu(pass, h, {{}, halves[0], halves[1]});
-  } else {
-    h = norm2_.silu(pass, h, {projected, {}, {}});
-  }
-  h = conv2_(pass, dpm::dropout(pass, h, dropout_));
-  at::Tensor straight = resized(x);
-  if (shortcut_) straight = (*shortcut_)(pass, straight);
-  const at::Tensor sum = straight + h;
-  return skip_scale_ == 1 ? sum : sum * skip_scale_;
+ResidualSettings UnetSettings::block(std::int64_t in, std::int64_t out, ResidualSettings::Resize resize) const {
+  ResidualSettings block{in, out, out, groups_of(in), groups_of(out), time_channels()};
+  block.modulation = scale_shift ? ResidualSettings::Modulation::scale_shift : ResidualSettings::Modulation::shift;
+  block.shortcut = in == out ? ResidualSettings::Shortcut::none : ResidualSettings::Shortcut::biased;
+  block.resize = resize;
+  block.epsilon = group_epsilon;
+  block.dropout = dropout;
+  block.scale = skip_scale;
+  return block;
 }
 
 Unet::Unet(const Settings& settings) : Network(settings), settings_(settings) {
@@ -121,7 +98,7 @@ Unet::Unet(const Settings& settings) : Network(settings), settings_(settings) {
     const std::int64_t out = s.multipliers[l] * s.channels;
     Level level;
     for (std::int64_t i = 0; i < s.blocks; ++i) {
-      level.blocks.emplace_back(list, name + ".blocks." + std::to_string(i), width, out, s);
+      level.blocks.emplace_back(list, name + ".blocks." + std::to_string(i), s.block(width, out), s.start);
       width = out;
       level.attentions.emplace_back();
       if (s.attends(resolution)) level.attentions.back().emplace(list, name + ".attentions." + std::to_string(i), s.attention(width), s.start);
@@ -129,16 +106,17 @@ Unet::Unet(const Settings& settings) : Network(settings), settings_(settings) {
     }
     if (l + 1 < levels) {
       if (s.resampling == "convolution") level.resample = Convolution(list, name + ".resample", width, width, 3, s.start);
-      if (s.resampling == "residual") level.resample_block.emplace(list, name + ".resample", width, width, s, ResidualBlock::Resize::halve);
+      if (s.resampling == "residual")
+        level.resample_block.emplace(list, name + ".resample", s.block(width, width, ResidualSettings::Resize::halve), s.start);
       skips.push_back(width);
       resolution /= 2;
     }
     down_.push_back(std::move(level));
   }
 
-  middle_.emplace_back(list, "middle.block1", width, width, s);
+  middle_.emplace_back(list, "middle.block1", s.block(width, width), s.start);
   if (s.middle_attention) middle_attention_.emplace(list, "middle.attention", s.attention(width), s.start);
-  middle_.emplace_back(list, "middle.block2", width, width, s);
+  middle_.emplace_back(list, "middle.block2", s.block(width, width), s.start);
 
   up_.resize(levels);
   for (std::size_t l = levels; l-- > 0;) {
@@ -146,7 +124,7 @@ Unet::Unet(const Settings& settings) : Network(settings), settings_(settings) {
     const std::int64_t out = s.multipliers[l] * s.channels;
     Level level;
     for (std::int64_t i = 0; i <= s.blocks; ++i) {
-      level.blocks.emplace_back(list, name + ".blocks." + std::to_string(i), width + skips.back(), out, s);
+      level.blocks.emplace_back(list, name + ".blocks." + std::to_string(i), s.block(width + skips.back(), out), s.start);
       skips.pop_back();
       width = out;
       level.attentions.emplace_back();
@@ -154,7 +132,8 @@ Unet::Unet(const Settings& settings) : Network(settings), settings_(settings) {
     }
     if (l > 0) {
       if (s.resampling == "convolution") level.resample = Convolution(list, name + ".resample", width, width, 3, s.start);
-      if (s.resampling == "residual") level.resample_block.emplace(list, name + ".resample", width, width, s, ResidualBlock::Resize::twice);
+      if (s.resampling == "residual")
+        level.resample_block.emplace(list, name + ".resample", s.block(width, width, ResidualSettings::Resize::twice), s.start);
       resolution *= 2;
     }
     up_[l] = std::move(level);
@@ -163,15 +142,15 @@ Unet::Unet(const Settings& settings) : Network(settings), settings_(settings) {
   output_ = Convolution(list, "output.conv", width, shape().output_channels, 3, s.start, Role::last);
 }
 
-at::Tensor Unet::condition(const Pass& pass, const Conditioning& conditioning) const {
+Embedding Unet::condition(const Pass& pass, const Conditioning& conditioning) const {
   at::Tensor embedding = dpm::time_embedding(conditioning.labels, settings_.channels, settings_.time_embedding);
   embedding = time_out_(pass, at::silu(time_in_(pass, embedding)));
   if (class_table_) embedding = embedding + at::embedding(pass[*class_table_], conditioning.classes);
-  return at::silu(embedding);
+  return {embedding, at::silu(embedding)};
 }
 
 at::Tensor Unet::forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const {
-  const at::Tensor time = condition(pass, conditioning);
+  const Embedding time = condition(pass, conditioning);
   at::Tensor h = input_(pass, conditioning.image.defined() ? at::cat({x, conditioning.image}, 1) : x);
   std::vector<at::Tensor> skips{h};
   for (const Level& level : down_) {

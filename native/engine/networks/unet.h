@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "layers/layers.h"
+#include "layers/residual_block.h"
 #include "networks/network.h"
 
 namespace dpm {
@@ -23,24 +24,7 @@ struct UnetSettings {
   std::int64_t groups_of(std::int64_t width) const;
   bool attends(std::int64_t resolution) const;
   AttentionSettings attention(std::int64_t width) const;
-};
-
-class ResidualBlock {
- public:
-  enum class Resize { none, halve, twice };
-  ResidualBlock(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, const UnetSettings& settings,
-                Resize resize = Resize::none);
-  // time: N×4C, already through SiLU.
-  at::Tensor operator()(Pass& pass, const at::Tensor& x, const at::Tensor& time) const;
-
- private:
-  GroupNorm norm1_, norm2_;
-  Convolution conv1_, conv2_;
-  Linear time_;
-  std::optional<Convolution> shortcut_;
-  Resize resize_;
-  bool scale_shift_;
-  double dropout_, skip_scale_;
+  ResidualSettings block(std::int64_t in, std::int64_t out, ResidualSettings::Resize resize = ResidualSettings::Resize::none) const;
 };
 
 class Unet final : public Network {
@@ -55,7 +39,7 @@ class Unet final : public Network {
     std::optional<Convolution> resample;
     std::optional<ResidualBlock> resample_block;
   };
-  at::Tensor condition(const Pass& pass, const Conditioning& conditioning) const;
+  Embedding condition(const Pass& pass, const Conditioning& conditioning) const;
 
   UnetSettings settings_;
   Linear time_in_, time_out_;
