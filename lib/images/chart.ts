@@ -1,4 +1,4 @@
-/** Line charts: an SVG document from series of points, and its picture. */
+/** Line charts, several side by side on the same axes: an SVG document from series of points, and its picture. */
 import { expected } from '../errors.js'
 import { loadSharp } from './load-sharp.js'
 
@@ -14,11 +14,21 @@ export interface ChartSeries {
   readonly points: readonly (readonly [x: number, y: number])[]
 }
 
+/** A plot of some of the series; those of the other panels stand behind them in grey. */
+export interface ChartPanel {
+  readonly title: string
+  readonly series: readonly ChartSeries[]
+}
+
 export interface LineChart {
   readonly title: string
   readonly x: ChartAxis
   readonly y: ChartAxis
-  readonly series: readonly ChartSeries[]
+  readonly panels: readonly ChartPanel[]
+  /** Panels in a row; at most three when absent. */
+  readonly columns?: number | undefined
+  /** Values of y above it lie outside, and lines go there; all are inside when absent. */
+  readonly highest?: number | undefined
 }
 
 export type ChartScale = keyof typeof scales
@@ -35,74 +45,130 @@ const scales = {
   log: { place: Math.log10, ticks: decadeTicks },
 } as const satisfies Record<string, Scale>
 
-const size = { width: 860, height: 560 } as const
-const plot = { left: 80, top: 44, width: 560, height: 450 } as const
-const legendLine = 15
+/** Of a panel: its plot, with room for the numbers at the axes, and the lines of its legend beneath. */
+const panelSize = {
+  width: 400,
+  left: 62,
+  top: 30,
+  plotWidth: 322,
+  plotHeight: 260,
+  legendTop: 42,
+  legendLine: 16,
+} as const
+const page = { left: 30, top: 44, bottom: 14 } as const
+const legendColumns = 2
 const dashes = ['', '7 3', '2 3', '9 3 2 3'] as const
 
 /**
- * The chart as an SVG document of at least 860×560, taller where the legend needs it. Names may hold any text.
+ * The chart as an SVG document. All panels have the same axes, which reach over all points. Names may hold any text.
  * @throws DpmError DPM_INVALID_ARGUMENT when no series has a point that can be drawn.
  */
-export function lineChart({ title, x, y, series }: LineChart): string {
-  const xScale: Scale = scales[x.scale ?? 'linear']
-  const yScale: Scale = scales[y.scale ?? 'linear']
-  const drawable = series.map(({ name, points }) => ({
-    name,
-    points: points.filter((point) => isPlaced(xScale, point[0]) && isPlaced(yScale, point[1])),
+export function lineChart({ title, x, y, panels, columns = Math.min(3, panels.length), highest }: LineChart): string {
+  const [xScale, yScale] = [scales[x.scale ?? 'linear'], scales[y.scale ?? 'linear']]
+  const placed = panels.map((panel) => ({
+    title: panel.title,
+    series: panel.series.map(({ name, points }) => ({
+      name,
+      points: points.filter((point) => isPlaced(xScale, point[0]) && isPlaced(yScale, point[1])),
+    })),
   }))
-  const all = drawable.flatMap(({ points }) => points)
-  if (all.length === 0) throw expected('at least one finite point', 'series', series.length)
+  const all = placed.flatMap(({ series }) => series.flatMap(({ points }) => points))
+  if (all.length === 0) throw expected('at least one finite point', 'panels', panels.length)
+  const { left, top, plotWidth, plotHeight, legendTop, legendLine } = panelSize
   const horizontal = new Axis(
     xScale,
     all.map(([value]) => value),
-    plot.left,
-    plot.left + plot.width,
+    [left, left + plotWidth],
   )
-  const vertical = new Axis(
-    yScale,
-    all.map(([, value]) => value),
-    plot.top + plot.height,
-    plot.top,
-  )
-  const height = Math.max(size.height, plot.top + 20 + legendLine * series.length)
-  const [right, bottom] = [plot.left + plot.width, plot.top + plot.height]
+  const inside = all.map(([, value]) => Math.min(value, highest ?? value))
+  const vertical = new Axis(yScale, inside, [top + plotHeight, top])
+  const legendRows = Math.max(...placed.map(({ series }) => Math.ceil(series.length / legendColumns)))
+  const panelHeight = top + plotHeight + legendTop + legendLine * legendRows + 14
+  const width = page.left + columns * panelSize.width
+  const height = page.top + Math.ceil(placed.length / columns) * panelHeight + page.bottom
+  const grey = placed.flatMap(({ series }) => series.map(({ points }) => polyline(points, horizontal, vertical, shade)))
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${height}" viewBox="0 0 ${size.width} ${height}" font-family="DejaVu Sans, Arial, sans-serif" font-size="11">`,
-    `<rect width="100%" height="100%" fill="#ffffff"/>`,
-    text(title, { x: plot.left, y: 24, size: 15 }),
-    ...horizontal.ticks.flatMap(([value, at]) => [
-      line([at, plot.top], [at, bottom], '#e4e4e4'),
-      text(number(value), { x: at, y: bottom + 16, anchor: 'middle' }),
-    ]),
-    ...vertical.ticks.flatMap(([value, at]) => [
-      line([plot.left, at], [right, at], '#e4e4e4'),
-      text(number(value), { x: plot.left - 6, y: at + 4, anchor: 'end' }),
-    ]),
-    `<rect x="${plot.left}" y="${plot.top}" width="${plot.width}" height="${plot.height}" fill="none" stroke="#444444"/>`,
-    text(x.label, { x: plot.left + plot.width / 2, y: bottom + 36, anchor: 'middle', size: 12 }),
-    `<g transform="translate(20 ${plot.top + plot.height / 2}) rotate(-90)">${text(y.label, { x: 0, y: 0, anchor: 'middle', size: 12 })}</g>`,
-    ...drawable.flatMap(({ name, points }, index) => {
-      const at = points.map(([px, py]) => `${round(horizontal.at(px))},${round(vertical.at(py))}`)
-      const [stroke, dash] = [colour(index, series.length), dashes[index % dashes.length]]
-      const style = `fill="none" stroke="${stroke}" stroke-width="1.6"${dash ? ` stroke-dasharray="${dash}"` : ''}`
-      const row = plot.top + 8 + legendLine * index
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="DejaVu Sans, Arial, sans-serif" font-size="11">`,
+    `<clipPath id="plot"><rect x="${left}" y="${top}" width="${plotWidth}" height="${plotHeight}"/></clipPath>`,
+    '<rect width="100%" height="100%" fill="#ffffff"/>',
+    text(title, { x: page.left, y: 26, size: 15 }),
+    `<g transform="translate(20 ${page.top + (height - page.top) / 2}) rotate(-90)">${text(y.label, { x: 0, y: 0, anchor: 'middle', size: 12 })}</g>`,
+    ...placed.flatMap((panel, index) => {
+      const [column, row] = [index % columns, Math.floor(index / columns)]
       return [
-        `<polyline points="${at.join(' ')}" ${style}/>`,
-        // Where points are few they are marked; many of them would hide the line.
-        ...(points.length > 24
-          ? []
-          : at.map((place) => {
-              const [cx, cy] = place.split(',')
-              return `<circle cx="${cx}" cy="${cy}" r="2.2" fill="${stroke}"/>`
-            })),
-        `<line x1="${right + 14}" y1="${row}" x2="${right + 40}" y2="${row}" ${style}/>`,
-        text(name, { x: right + 46, y: row + 4 }),
+        `<g transform="translate(${page.left + column * panelSize.width} ${page.top + row * panelHeight})">`,
+        text(panel.title, { x: left, y: top - 10, size: 13 }),
+        ...axisLines(horizontal, vertical, x.label),
+        `<g clip-path="url(#plot)">${placed.length > 1 ? grey.join('') : ''}${panel.series
+          .map(({ points }, at) => markedLine(points, horizontal, vertical, styleOf(at, panel.series.length)))
+          .join('')}</g>`,
+        ...panel.series.map(({ name }, at) => legendEntry(name, at, styleOf(at, panel.series.length))),
+        '</g>',
       ]
     }),
     '</svg>',
     '',
   ].join('\n')
+}
+
+function axisLines(horizontal: Axis, vertical: Axis, label: string): string[] {
+  const { left, top, plotWidth, plotHeight } = panelSize
+  const [right, bottom] = [left + plotWidth, top + plotHeight]
+  return [
+    ...horizontal.ticks.flatMap(([value, at]) => [
+      line([at, top], [at, bottom], '#e4e4e4'),
+      text(number(value), { x: at, y: bottom + 15, anchor: 'middle' }),
+    ]),
+    ...vertical.ticks.flatMap(([value, at]) => [
+      line([left, at], [right, at], '#e4e4e4'),
+      text(number(value), { x: left - 6, y: at + 4, anchor: 'end' }),
+    ]),
+    `<rect x="${left}" y="${top}" width="${plotWidth}" height="${plotHeight}" fill="none" stroke="#444444"/>`,
+    text(label, { x: left + plotWidth / 2, y: bottom + 31, anchor: 'middle' }),
+  ]
+}
+
+interface LineStyle {
+  readonly stroke: string
+  readonly width: number
+  readonly dash: string
+}
+
+/** What stands behind. */
+const shade: LineStyle = { stroke: '#dcdcdc', width: 1, dash: '' }
+
+function styleOf(index: number, count: number): LineStyle {
+  return { stroke: colour(index, count), width: 1.8, dash: dashes[index % dashes.length] ?? '' }
+}
+
+type Points = ChartSeries['points']
+
+function polyline(points: Points, horizontal: Axis, vertical: Axis, style: LineStyle): string {
+  const at = points.map(([px, py]) => `${round(horizontal.at(px))},${round(vertical.at(py))}`)
+  return `<polyline points="${at.join(' ')}" ${attributes(style)}/>`
+}
+
+/** Where points are few they are marked; many of them would hide the line. */
+function markedLine(points: Points, horizontal: Axis, vertical: Axis, style: LineStyle): string {
+  const marked = points.length > 24 ? [] : points
+  return [
+    polyline(points, horizontal, vertical, style),
+    ...marked.map(
+      ([px, py]) =>
+        `<circle cx="${round(horizontal.at(px))}" cy="${round(vertical.at(py))}" r="2.4" fill="${style.stroke}"/>`,
+    ),
+  ].join('')
+}
+
+function legendEntry(name: string, index: number, style: LineStyle): string {
+  const { left, top, plotWidth, plotHeight, legendTop, legendLine } = panelSize
+  const x = left + (index % legendColumns) * (plotWidth / legendColumns)
+  const y = top + plotHeight + legendTop + Math.floor(index / legendColumns) * legendLine + 8
+  return `<line x1="${x}" y1="${y}" x2="${x + 26}" y2="${y}" ${attributes(style)}/>${text(name, { x: x + 32, y: y + 4 })}`
+}
+
+function attributes({ stroke, width, dash }: LineStyle): string {
+  return `fill="none" stroke="${stroke}" stroke-width="${width}"${dash ? ` stroke-dasharray="${dash}"` : ''}`
 }
 
 /** The picture of an SVG document as PNG bytes. @param density pixels per pixel of the document; 2 when absent */
@@ -121,7 +187,7 @@ class Axis {
   readonly #perUnit: number
   readonly #from: number
 
-  constructor(scale: Scale, values: readonly number[], from: number, to: number) {
+  constructor(scale: Scale, values: readonly number[], [from, to]: readonly [number, number]) {
     const places = values.map(scale.place)
     let [low, high] = [Math.min(...places), Math.max(...places)]
     // A single value lies in the middle.
@@ -167,7 +233,7 @@ function isPlaced(scale: Scale, value: number): boolean {
 
 /** Colours as far apart as there is room for, in two brightnesses by turns. */
 function colour(index: number, count: number): string {
-  return `hsl(${Math.round((360 * index) / count)}, 70%, ${index % 2 === 0 ? 38 : 52}%)`
+  return `hsl(${Math.round((360 * index) / count)}, 70%, ${index % 2 === 0 ? 36 : 45}%)`
 }
 
 interface TextPlace {

@@ -26,16 +26,14 @@ describe('the cheapest assignment', () => {
     }
   })
 
-  test('of squared distances on a line pairs by rank, and is found within 100 ms for 256 points', () => {
+  test('of squared distances on a line pairs 256 points by rank', () => {
     const size = 256
     const a = normals(1, 'coupling', 0, 0, size)
     const b = normals(2, 'coupling', 0, 0, size)
     const costs = Float64Array.from({ length: size * size }, (_, i) => {
       return ((a[Math.floor(i / size)] ?? 0) - (b[i % size] ?? 0)) ** 2
     })
-    const begin = performance.now()
     const columns = assignment(costs, size)
-    expect(performance.now() - begin).toBeLessThan(100)
     const ranks = (values: Float64Array): number[] => {
       const sorted = values.toSorted()
       return Array.from(values, (value) => sorted.indexOf(value))

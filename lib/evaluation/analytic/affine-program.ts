@@ -1,13 +1,16 @@
 /**
  * The exact law of x in a program whose network is affine in x: every register is then an offset plus a sum of
- * coefficient · (an input of the run, or one of its draws), which are independent.
+ * coefficient · (an input of the run, or one of its draws), which are independent. Draws of one key are one number.
  *
  *     const { steps } = runAffine(program, (cNoise) => ({ gain, offset }))
  *     lawOf(steps[0].x, { x: { mean: 0, deviation: 1 } })
+ *
+ * A ratio of norms is a number where an image has infinitely many elements: the root of the ratio of the elements' mean
+ * squares, for which the laws of the inputs are needed.
  */
 import { DpmError } from '../../errors.js'
 import { purposeOf } from '../../random/purposes.js'
-import type { Instruction, Program, Register } from '../../sampling/program.js'
+import type { Instruction, Measure, Program, Register } from '../../sampling/program.js'
 import type { Moments } from './analytic-data.js'
 
 export interface Affine {
@@ -29,7 +32,7 @@ export interface AffineRun {
   readonly evaluations: number
 }
 
-/** A program that is not affine, or whose draws are not independent. */
+/** A program that is not affine. */
 export class NotAffine extends DpmError {
   constructor(message: string) {
     super('DPM_INVALID_ARGUMENT', message)
@@ -37,13 +40,15 @@ export class NotAffine extends DpmError {
 }
 
 /**
- * @param constants inputs that are a number and not a law, such as the mask of what is painted
- * @throws NotAffine where an instruction is not affine: a product of two values that both vary, a clip, a ratio.
+ * @param inputs of the run: a number, such as the mask of what is painted, or the law of each element. One that is left out
+ *   is a variable of its own whose law is unknown.
+ * @throws NotAffine where an instruction is not affine: a product of two values that both vary, a clip, a ratio of norms of
+ *   unknown laws.
  */
 export function runAffine(
   program: Program,
   network: AffineNetwork,
-  constants: Readonly<Record<string, number>> = {},
+  inputs: Readonly<Record<string, number | Moments>> = {},
 ): AffineRun {
   const registers = new Map<Register, Affine>()
   const at = (register: Register): Affine => {
@@ -52,16 +57,11 @@ export function runAffine(
     return value
   }
   for (const [name, register] of Object.entries(program.inputs)) {
-    const constantInput = constants[name]
-    registers.set(
-      register,
-      constantInput === undefined
-        ? { offset: 0, coefficients: new Map([[name, 1]]) }
-        : { offset: constantInput, coefficients: new Map() },
-    )
+    const given = inputs[name]
+    registers.set(register, typeof given === 'number' ? fixed(given) : variable(name))
   }
+  const size = sizeIn(program, inputs)
   const steps: { x: Affine; clean: Affine }[] = []
-  const draws = new Set<string>()
   let evaluations = 0
   for (const i of program.instructions) {
     switch (i.op) {
@@ -75,13 +75,9 @@ export function runAffine(
       case 'combine':
         registers.set(i.out, sum(i.terms.map(([coefficient, register]) => [coefficient, at(register)])))
         break
-      case 'noise': {
-        const name = `${purposeOf(i.purpose)} ${i.step}`
-        if (draws.has(name)) throw new NotAffine(`Two draws have the key ${name}: they would be the same numbers.`)
-        draws.add(name)
-        registers.set(i.out, { offset: 0, coefficients: new Map([[name, 1]]) })
+      case 'noise':
+        registers.set(i.out, variable(`${purposeOf(i.purpose)} ${i.step}`))
         break
-      }
       case 'blend': {
         const mask = constant(at(i.mask))
         registers.set(
@@ -99,7 +95,10 @@ export function runAffine(
         break
       }
       case 'exponential':
-        registers.set(i.out, { offset: Math.exp(i.scale * constant(at(i.x)) + i.shift), coefficients: new Map() })
+        registers.set(i.out, fixed(Math.exp(i.scale * constant(at(i.x)) + i.shift)))
+        break
+      case 'ratio':
+        registers.set(i.out, fixed(i.factor * (size(i.measure, at(i.a)) / size(i.measure, at(i.b))) ** i.power))
         break
       case 'emit':
         steps.push({ x: at(i.x), clean: at(i.clean) })
@@ -137,6 +136,27 @@ function sum(terms: readonly (readonly [number, Affine])[]): Affine {
     }
   }
   return { offset, coefficients }
+}
+
+function fixed(offset: number): Affine {
+  return { offset, coefficients: new Map() }
+}
+
+function variable(name: string): Affine {
+  return { offset: 0, coefficients: new Map([[name, 1]]) }
+}
+
+/** The size of an image of infinitely many elements, over the root of their number. */
+function sizeIn(program: Program, inputs: Readonly<Record<string, number | Moments>>) {
+  const laws: Record<string, Moments> = {}
+  for (const [name, law] of Object.entries(inputs)) if (typeof law !== 'number') laws[name] = law
+  const unknown = Object.keys(program.inputs).filter((name) => inputs[name] === undefined)
+  return (measure: Measure, value: Affine): number => {
+    const missing = unknown.find((name) => value.coefficients.has(name))
+    if (missing !== undefined) throw new NotAffine(`A ratio of norms needs the law of the input ${missing}.`)
+    const { mean, deviation } = lawOf(value, laws)
+    return measure === 'norm' ? Math.hypot(mean, deviation) : deviation
+  }
 }
 
 function shift({ offset, coefficients }: Affine, by: number): Affine {

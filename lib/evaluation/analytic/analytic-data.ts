@@ -17,8 +17,11 @@ export interface AnalyticData {
   score(x: number, level: Level): number
   /** log p(x) in nats. */
   logDensity(x: number, level: Level): number
-  /** The x below which a share of the law at a level lies, 0 < share < 1. */
-  quantile(share: number, level: Level): number
+  /**
+   * The x below which a share of the law at a level lies, 0 < share < 1.
+   * @param near where it is looked for first; no result depends on it by more than its rounding
+   */
+  quantile(share: number, level: Level, near?: number): number
   /**
    * Where the probability-flow ODE (Song et al. 2021, arXiv 2011.13456, eq. 13) takes x from one level to another. In one dimension
    * it keeps the order of the points and takes law to law, so that x keeps the share of the law that lies below it.

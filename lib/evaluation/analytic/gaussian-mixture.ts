@@ -17,8 +17,13 @@ export interface Mode extends Moments {
 }
 
 export function gaussianMixture(modes: readonly Mode[]): AnalyticData {
-  const at = (level: Level): readonly ModeAt[] => modes.map((mode) => modeAt(mode, level))
-  const quantile = (share: number, level: Level): number => quantileOf(share, at(level))
+  // A whole batch asks about one level.
+  let latest: { readonly level: Level; readonly modes: readonly ModeAt[] } | undefined
+  const at = (level: Level): readonly ModeAt[] => {
+    if (latest?.level !== level) latest = { level, modes: modes.map((mode) => modeAt(mode, level)) }
+    return latest.modes
+  }
+  const quantile: AnalyticData['quantile'] = (share, level, near) => quantileOf(share, at(level), near)
   return {
     name: 'mixture',
     moments(level) {
@@ -52,25 +57,28 @@ function modeAt({ weight, mean, deviation }: Mode, { alpha, sigma }: Level): Mod
 
 /** What x says of the mode that it comes from, of the clean image, and how likely it is. */
 function conditional(x: number, modes: readonly ModeAt[]) {
-  const exponents = modes.map(
-    ({ weight, center, variance }) => Math.log(weight / Math.sqrt(variance)) - (x - center) ** 2 / (2 * variance),
-  )
   // Relative to the likeliest mode: far out all of them would be 0.
-  const largest = Math.max(...exponents)
-  const likelihoods = exponents.map((exponent) => Math.exp(exponent - largest))
-  const total = likelihoods.reduce((all, one) => all + one, 0)
-  let [clean, score, gain, product] = [0, 0, 0, 0]
-  for (const [k, mode] of modes.entries()) {
-    const weight = (likelihoods[k] ?? 0) / total
+  let largest = Number.NEGATIVE_INFINITY
+  for (const mode of modes) largest = Math.max(largest, exponentOf(x, mode))
+  let [total, clean, score, gain, product] = [0, 0, 0, 0, 0]
+  for (const mode of modes) {
+    const likelihood = Math.exp(exponentOf(x, mode) - largest)
     const distance = x - mode.center
     const [cleanOf, scoreOf] = [mode.mean + mode.gain * distance, -distance / mode.variance]
-    clean += weight * cleanOf
-    score += weight * scoreOf
-    gain += weight * mode.gain
-    product += weight * cleanOf * scoreOf
+    total += likelihood
+    clean += likelihood * cleanOf
+    score += likelihood * scoreOf
+    gain += likelihood * mode.gain
+    product += likelihood * cleanOf * scoreOf
   }
+  clean /= total
+  score /= total
   const logDensity = largest + Math.log(total) - Math.log(2 * Math.PI) / 2
-  return { clean, score, logDensity, slope: gain + product - clean * score }
+  return { clean, score, logDensity, slope: (gain + product) / total - clean * score }
+}
+
+function exponentOf(x: number, { weight, center, variance }: ModeAt): number {
+  return Math.log(weight / Math.sqrt(variance)) - (x - center) ** 2 / (2 * variance)
 }
 
 function shareBelow(x: number, modes: readonly ModeAt[]): number {
@@ -78,10 +86,10 @@ function shareBelow(x: number, modes: readonly ModeAt[]): number {
 }
 
 /** Newton's steps towards shareBelow(x) = share, and halves of what is left where they would leave it. */
-function quantileOf(share: number, modes: readonly ModeAt[]): number {
+function quantileOf(share: number, modes: readonly ModeAt[], near?: number): number {
   let low = Math.min(...modes.map(({ center, variance }) => center - 9 * Math.sqrt(variance)))
   let high = Math.max(...modes.map(({ center, variance }) => center + 9 * Math.sqrt(variance)))
-  let x = (low + high) / 2
+  let x = near !== undefined && near > low && near < high ? near : (low + high) / 2
   for (let round = 0; round < 200; round++) {
     const error = shareBelow(x, modes) - share
     if (error > 0) high = x

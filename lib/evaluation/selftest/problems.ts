@@ -25,10 +25,10 @@ function distanceOf(a: Moments, b: Moments): number {
 }
 
 /**
- * The law of x after every step on Gaussian data, from the exact one at the start; undefined where x is not affine in its
- * noise.
+ * The law of x after every step on Gaussian data, from the exact one at the start, of an image of infinitely many elements;
+ * null where x is not affine in its noise.
  */
-export function lawsOf(program: Program, book: LevelBook, start: Moments): Moments[] | undefined {
+export function lawsOf(program: Program, book: LevelBook, start: Moments): Moments[] | null {
   const { clean, cleanSlope } = problems.gaussian
   try {
     const { steps } = runAffine(
@@ -37,11 +37,11 @@ export function lawsOf(program: Program, book: LevelBook, start: Moments): Momen
         const level = book.level(label)
         return { gain: cleanSlope(0, level), offset: clean(0, level) }
       },
-      paintingInputs,
+      { x: start, ...paintingInputs },
     )
     return steps.map(({ x }) => lawOf(x, { x: start }))
   } catch (error) {
-    if (error instanceof NotAffine) return undefined
+    if (error instanceof NotAffine) return null
     throw error
   }
 }
@@ -91,7 +91,11 @@ export async function pathsOf(
 
 /** The even quantiles of the law at a level: points that stand for it. */
 export function quantilesAt(data: AnalyticData, level: Level, count: number): Float64Array<ArrayBuffer> {
-  return evenShares(count).map((share) => data.quantile(share, level))
+  let near: number | undefined
+  return evenShares(count).map((share) => {
+    near = data.quantile(share, level, near)
+    return near
+  })
 }
 
 /** Root mean squared error of points that should be others, in deviations of the exact law at a level. */

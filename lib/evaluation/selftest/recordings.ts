@@ -1,25 +1,30 @@
-/** A sampler of the catalog on a process that it takes: what every part of the selftest begins with. */
+/** A sampler on a process that it takes: what every part of the selftest begins with. */
 import { createProcess, type DiffusionProcess, parseDiffusion } from '../../diffusion/diffusion-options.js'
 import { createGuidance, parseGuidance } from '../../diffusion/guidance/list.js'
 import { resolvePrediction } from '../../diffusion/predictions/list.js'
 import type { Level, Schedule } from '../../diffusion/schedule.js'
 import { DpmError } from '../../errors.js'
+import type { RecordedSampler } from '../../sampling/define-sampler.js'
 import type { Program } from '../../sampling/program.js'
-import type { RecordContext, Start } from '../../sampling/recorder.js'
-import { parseSampler, recordSampler, type SamplerKind } from '../../sampling/samplers.js'
+import { type RecordContext, record } from '../../sampling/recorder.js'
 
-/** Processes in the order in which a sampler is tried on them: some walk on straight paths, others in discrete times alone. */
 const processes = {
+  'vp-sde': { schedule: 'vp-sde', timeLabel: 'quarter-log-ratio' },
   edm: { schedule: 'edm', prediction: 'edm', timeLabel: 'quarter-log-ratio' },
   'rectified-flow': { schedule: 'rectified-flow', prediction: 'flow', timeLabel: 'fraction' },
   linear: { schedule: 'linear' },
 } as const
 export type ProcessName = keyof typeof processes
-export const processNames = Object.keys(processes) as readonly ProcessName[]
 
 export function namedProcess(name: ProcessName): DiffusionProcess {
   return createProcess(parseDiffusion(processes[name]))
 }
+
+/** In the order in which a sampler is tried on them: some walk on straight paths, others in discrete times alone. */
+const lessCommon = [namedProcess('rectified-flow'), namedProcess('linear')]
+/** With alpha below 1, so that a factor of alpha which a sampler forgets is seen. */
+export const orderProcesses = [namedProcess('vp-sde'), ...lessCommon] as const
+export const errorProcesses = [namedProcess('edm'), ...lessCommon] as const
 
 /** The labels by which a closed-form denoiser knows any level again, those between the levels of the run too. */
 export class LevelBook {
@@ -49,7 +54,7 @@ export function contextOf(schedule: Schedule, levels: readonly Level[], change: 
     condition: 'null',
     guidance: createGuidance(parseGuidance(1)),
     guides: [],
-    start: 'given' satisfies Start,
+    start: 'given',
     inpaint: false,
     ...change,
   }
@@ -58,12 +63,15 @@ export function contextOf(schedule: Schedule, levels: readonly Level[], change: 
 /** Inputs of a run that paints: everything is to be drawn. */
 export const paintingInputs = { known: 0, mask: 1 } as const
 
-/** The program of a sampler's defaults; as a run that paints where the sampler does nothing else. */
-export function recordEither(kind: SamplerKind, schedule: Schedule, levels: readonly Level[], change: Change): Program {
-  const settings = parseSampler(kind)
-  const plain = attempt(() => recordSampler(settings, contextOf(schedule, levels, change)))
+/** Options of a sampler other than its defaults. */
+export type ChangedOptions = Readonly<Record<string, unknown>>
+
+/** What a sampler records; as a run that paints where it does nothing else. */
+export function recordEither(sampler: RecordedSampler, options: ChangedOptions, context: RecordContext): Program {
+  const settings = sampler.options.parse({ kind: sampler.name, ...options })
+  const plain = attempt(() => record(sampler, settings, context))
   if (!(plain instanceof DpmError)) return plain
-  const painting = attempt(() => recordSampler(settings, contextOf(schedule, levels, { ...change, inpaint: true })))
+  const painting = attempt(() => record(sampler, settings, { ...context, inpaint: true }))
   if (painting instanceof DpmError) throw plain
   return painting
 }
@@ -78,16 +86,16 @@ export function attempt<Result>(work: () => Result): Result | DpmError {
   }
 }
 
-/** The first process on which something can be done, and what came of it. @throws what the last of them was refused with. */
+/** What can be done on the first process that does not refuse it. @throws what the first of them refused it with. */
 export function onFirst<Result>(
-  names: readonly ProcessName[],
+  processes: readonly DiffusionProcess[],
   work: (process: DiffusionProcess) => Result,
-): { readonly name: ProcessName; readonly result: Result } {
+): Result {
   let refusal: DpmError | undefined
-  for (const name of names) {
-    const result = attempt(() => work(namedProcess(name)))
-    if (!(result instanceof DpmError)) return { name, result }
-    refusal = result
+  for (const process of processes) {
+    const result = attempt(() => work(process))
+    if (!(result instanceof DpmError)) return result
+    refusal ??= result
   }
   throw refusal ?? new DpmError('DPM_INTERNAL', 'The selftest has no process.')
 }
