@@ -4,9 +4,9 @@ import { createWriteStream } from 'node:fs'
 import { constants, copyFile, mkdir, readdir, stat, statfs, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { DpmError, throwIfAborted } from '../errors.js'
+import { openZip, type ZipArchive, type ZipEntry } from '../files/zip-archive.js'
 import { type Flavour, fitsCore, libtorchMinor, wheelKeeps, zipKeeps } from './manifest.js'
 import { ProgressMeter, type ReportProgress, showBytes } from './progress.js'
-import { openZip, type ZipArchive, type ZipEntry } from './zip-archive.js'
 
 export interface UnpackOptions {
   readonly signal?: AbortSignal | undefined

@@ -4,6 +4,8 @@ import { DpmError } from '../../errors.js'
 import { readFailure } from '../../files/file-failure.js'
 import { openSafetensorsArchive } from './safetensors-archive.js'
 import type { TensorArchive } from './tensor-archive.js'
+import { legacyStart, openTorchLegacy } from './torch-legacy-archive.js'
+import { openTorchZip } from './torch-zip-archive.js'
 
 interface ArchiveFormat {
   readonly name: string
@@ -14,6 +16,16 @@ interface ArchiveFormat {
 
 /** Every format. A new one is a file beside this one and an entry here. */
 const formats: readonly ArchiveFormat[] = [
+  {
+    name: 'PyTorch (.pt, .pth, .bin)',
+    recognises: (start) => start.toString('latin1', 0, 4) === 'PK\x03\x04',
+    open: openTorchZip,
+  },
+  {
+    name: 'PyTorch before 1.6',
+    recognises: (start) => start.subarray(0, legacyStart.length).equals(legacyStart),
+    open: openTorchLegacy,
+  },
   {
     name: 'safetensors',
     // The header's length, of which the format allows 100 MB, and its opening brace; also a length beyond that, so

@@ -40,7 +40,9 @@ export interface ZipArchive {
    */
   extract(entry: ZipEntry, into: NodeJS.WritableStream, options?: ExtractOptions): Promise<void>
   /** The same for an entry that fits into memory. */
-  read(entry: ZipEntry): Promise<Buffer>
+  read(entry: ZipEntry): Promise<Buffer<ArrayBuffer>>
+  /** Bytes `start` … `start + length - 1` of a stored entry, without a look at its checksum. */
+  readRange(entry: ZipEntry, start: number, length: number): Promise<Buffer<ArrayBuffer>>
   close(): Promise<void>
 }
 
@@ -53,10 +55,12 @@ const endBytes = 22
 const longestComment = 0xffff
 /** Deflate cannot shrink further than 1032 : 1, so a larger declared ratio is a lie. */
 const largestRatio = 1032
-/** A central directory longer than this is no libtorch (the torch wheel's is 2 MB). */
+/** No archive of ours needs a longer central directory (the torch wheel's is 2 MB). */
 const longestDirectory = 256e6
+/** One read call takes at most this much; Node itself stops below 2 GiB. */
+const longestRead = 16 * 1024 * 1024
 
-const inflate = promisify<Buffer, { maxOutputLength: number }, Buffer>(inflateRaw)
+const inflate = promisify<Buffer, { maxOutputLength: number }, Buffer<ArrayBuffer>>(inflateRaw)
 
 /** @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID */
 export async function openZip(path: string): Promise<ZipArchive> {
@@ -74,6 +78,11 @@ export async function openZip(path: string): Promise<ZipArchive> {
       entries,
       extract: (entry, into, options = {}) => extractEntry(file, path, entry, into, options),
       read: (entry) => readEntry(file, path, entry),
+      readRange: async (entry, start, length) => {
+        const inside = entry.method === 'stored' && start >= 0 && length >= 0 && start + length <= entry.sizeBytes
+        if (!inside) throw invalid(path, `${entry.path} has no bytes ${start} to ${start + length} to be read`)
+        return readAt(file, path, (await dataOffset(file, path, entry)) + start, length)
+      },
       close: () => file.close(),
     }
   } catch (error) {
@@ -90,10 +99,13 @@ function invalid(path: string, why: string): DpmError {
   )
 }
 
-async function readAt(file: FileHandle, path: string, offset: number, length: number): Promise<Buffer> {
+async function readAt(file: FileHandle, path: string, offset: number, length: number): Promise<Buffer<ArrayBuffer>> {
   const bytes = Buffer.alloc(length)
-  const { bytesRead } = await file.read(bytes, 0, length, offset)
-  if (bytesRead !== length) throw invalid(path, `it ends at byte ${offset + bytesRead}, in the middle of an entry`)
+  for (let done = 0; done < length; ) {
+    const { bytesRead } = await file.read(bytes, done, Math.min(longestRead, length - done), offset + done)
+    if (bytesRead === 0) throw invalid(path, `it ends at byte ${offset + done}, in the middle of an entry`)
+    done += bytesRead
+  }
   return bytes
 }
 
@@ -123,13 +135,19 @@ async function findDirectory(file: FileHandle, path: string, size: number): Prom
   if (locatorAt < 0) return directory
   const locator = await readAt(file, path, locatorAt, 20)
   if (locator.readUInt32LE(0) !== end64LocatorSignature) return directory
-  const end64 = await readAt(file, path, Number(locator.readBigUInt64LE(8)), 56)
+  const end64 = await readAt(file, path, exact(path, locator.readBigUInt64LE(8)), 56)
   if (end64.readUInt32LE(0) !== end64Signature) throw invalid(path, 'its ZIP64 record is damaged')
   return {
-    offset: Number(end64.readBigUInt64LE(48)),
-    length: Number(end64.readBigUInt64LE(40)),
-    count: Number(end64.readBigUInt64LE(32)),
+    offset: exact(path, end64.readBigUInt64LE(48)),
+    length: exact(path, end64.readBigUInt64LE(40)),
+    count: exact(path, end64.readBigUInt64LE(32)),
   }
+}
+
+/** A 64-bit field as a number: files are not larger than a number can count. */
+function exact(path: string, value: bigint): number {
+  if (value <= Number.MAX_SAFE_INTEGER) return Number(value)
+  throw invalid(path, `it claims a position or size of ${value} bytes`)
 }
 
 async function readDirectory(file: FileHandle, path: string, size: number): Promise<ZipEntry[]> {
@@ -190,7 +208,7 @@ function readCentralHeader(path: string, name: string, header: Buffer, extra: Bu
     if (narrow !== 0xffffffff) return narrow
     if (at + 8 > wide.length) throw invalid(path, `the sizes of ${name} are missing`)
     at += 8
-    return Number(wide.readBigUInt64LE(at - 8))
+    return exact(path, wide.readBigUInt64LE(at - 8))
   }
   const sizeBytes = field(header.readUInt32LE(24))
   const compressedBytes = field(header.readUInt32LE(20))
@@ -311,14 +329,14 @@ async function* readRange(file: FileHandle, start: number, length: number): Asyn
 }
 
 /** Whole entry at once: several times faster than a stream for a small one, and a libtorch has 9,000 of those. */
-async function readEntry(file: FileHandle, path: string, entry: ZipEntry): Promise<Buffer> {
+async function readEntry(file: FileHandle, path: string, entry: ZipEntry): Promise<Buffer<ArrayBuffer>> {
   const raw = await readAt(file, path, await dataOffset(file, path, entry), entry.compressedBytes)
   const data = entry.method === 'stored' ? raw : await inflateWhole(path, entry, raw)
   requireSame(path, entry, data.length, crc32(data))
   return data
 }
 
-async function inflateWhole(path: string, entry: ZipEntry, raw: Buffer): Promise<Buffer> {
+async function inflateWhole(path: string, entry: ZipEntry, raw: Buffer): Promise<Buffer<ArrayBuffer>> {
   try {
     return await inflate(raw, { maxOutputLength: Math.max(1, entry.sizeBytes) })
   } catch (cause) {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { crc32, deflateRawSync } from 'node:zlib'
 import { strToU8, zipSync } from 'fflate'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openZip } from '../../lib/libtorch/zip-archive.js'
+import { openZip } from '../../lib/files/zip-archive.js'
 
 let folder = ''
 beforeAll(async () => {
