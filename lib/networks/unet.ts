@@ -68,6 +68,11 @@ const unetSchema = z.strictObject({
     .describe(
       'convolution: strided / nearest + convolution; pool: average / nearest; residual: inside a residual block (ADM)',
     ),
+  fourierFeatures: z
+    .array(z.int().min(0).max(12))
+    .max(8)
+    .default([])
+    .describe('n for which sine and cosine of 2π 2^n x are further channels of the input (VDM: 6 and 7)'),
   scaleShift: z
     .boolean()
     .default(false)

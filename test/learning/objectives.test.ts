@@ -1,4 +1,4 @@
-/** Objectives that no recipe has as its own: sliced score matching and the variational bound alone learn too. */
+/** Objectives that no recipe has as its own learn too: sliced score matching, the bound alone, importance sampling, uncertainty. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,6 +44,32 @@ describe.skipIf('reason' in clothes)('a tiny U-Net on small clothes', () => {
     expect(Math.abs((losses[0] ?? Number.NaN) / first.loss - 1)).toBeLessThan(1e-5)
     expect(first.silent).toBeGreaterThan(25)
     expect(mean(losses.slice(-50))).toBeLessThan(16)
+  })
+
+  test('learns by it with times chosen by importance, which makes its loss steady', async () => {
+    const times = { kind: 'loss-second-moment', history: 2 }
+    const changes = {
+      diffusion: { schedule: { kind: 'cosine', steps: 100 }, bound: { kind: 'vlb' }, times },
+      budget: { steps: 250 },
+    }
+    await using trainer = await Trainer.create(shortRun('iddpm', data, changes))
+    const losses: number[] = []
+    for await (const { loss } of trainer.steps()) losses.push(loss)
+    const last = losses.slice(-50)
+    expect(mean(last)).toBeLessThan(9)
+    // Even times leave a deviation of more than the mean itself.
+    expect(Math.sqrt(mean(last.map((loss) => (loss - mean(last)) ** 2)))).toBeLessThan(0.3 * mean(last))
+  })
+
+  test("learns by EDM's loss with uncertainty: from the plain loss to 1 + ln of it, less what levels differ by", async () => {
+    const weighting = { kind: 'uncertainty', of: { kind: 'edm', sigmaData: 0.5 }, learningRate: 0.02 }
+    await using trainer = await Trainer.create(shortRun('edm', data, { diffusion: { weighting } }))
+    const first = await firstLoss(trainer)
+    const losses: number[] = []
+    for await (const { loss } of trainer.steps()) losses.push(loss)
+    expect(Math.abs((losses[0] ?? Number.NaN) / first.loss - 1)).toBeLessThan(1e-5)
+    // The plain loss ends near 0.47.
+    expect(mean(losses.slice(-50))).toBeLessThan(1 + Math.log(0.55))
   })
 })
 

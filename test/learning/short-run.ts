@@ -9,6 +9,7 @@ import { type Row, rowFields } from '../../lib/native/binding.js'
 import { normals } from '../../lib/random/philox.js'
 import { overlay, readRecipe } from '../../lib/training/recipes.js'
 import { type RunSettings, runOptions } from '../../lib/training/run-options.js'
+import { observation } from '../unit/observations.js'
 import { referenceLoss } from '../unit/reference-loss.js'
 
 const { findFashionMnist } = (await import(new URL('../../scripts/fashion-mnist.mjs', import.meta.url).href)) as {
@@ -92,12 +93,13 @@ export async function firstLoss(trainer: Trainer): Promise<FirstLoss> {
   const batches = createBatches(dataSet, { batch, seed: settings.seed, prefetch: 0 })
   const { value: first } = await batches.next()
   await batches.return(undefined as never)
-  const { rows: columns } = process.objective.draw({
+  const drawn = process.objective.draw({
     seed: settings.seed,
     step: 0,
     epochs: first.epochs,
     examples: first.indices,
   })
+  const columns = drawn.rows
   const rows = Array.from({ length: batch }, (_, n) =>
     Object.fromEntries(rowFields.map((field, column) => [field, columns[n * rowFields.length + column] ?? 0])),
   ) as Row[]
@@ -127,8 +129,12 @@ export async function firstLoss(trainer: Trainer): Promise<FirstLoss> {
       const parts = { row, clean: clean.subarray(n * elements, (n + 1) * elements), noise: noise[n] ?? [] }
       return sum + referenceLoss({ ...parts, output: said(n), loss, lossScale }).weighted / batch
     }, 0)
+  const values = new Float64Array(256)
+  for (const value of first.images) values[value] = (values[value] ?? 0) + 1 / first.images.length
+  const seen = observation({ ...drawn, losses: new Float64Array(batch), values: () => values })
+  const learned = process.learners.reduce((sum, learner) => sum + (learner.lossOf?.(seen) ?? 0), 0)
   return {
-    loss: mean((n) => output.subarray(n * each, (n + 1) * each)),
-    silent: mean(() => new Float64Array(each)),
+    loss: learned + mean((n) => output.subarray(n * each, (n + 1) * each)),
+    silent: learned + mean(() => new Float64Array(each)),
   }
 }

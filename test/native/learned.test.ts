@@ -178,6 +178,34 @@ describe('a learned schedule', () => {
     expect(Math.abs(2 * Math.log(sigma / alpha) + 13.3)).toBeGreaterThan(0.1)
   })
 
+  test("the ends' gradient, from native row gradients to Adam's first moment, is the slope of the reported loss", async () => {
+    // Last layers that are not 0, or the network would not depend on the level.
+    const speaking = { ...tinyOptions(folder.path).network, zeroLayers: 'none', dropout: 0 } as const
+    const first = async (gammaMin: number, gammaMax: number) => {
+      // A label that does not know where the ends began.
+      const process = { ...processes.schedule, timeLabel: 'quarter-log-ratio' } as const
+      const schedule = { ...process.schedule, gammaMin, gammaMax } as const
+      await using trainer = await Trainer.create(
+        optionsOf('schedule', { diffusion: { ...process, schedule }, network: speaking, budget: { steps: 1 } }),
+      )
+      const losses: number[] = []
+      for await (const { loss } of trainer.steps()) losses.push(loss)
+      // Of one update the first moment is a tenth of the gradient.
+      const moments = [...(trainer.process.learners[0]?.state['first.ends'] ?? [])]
+      return { loss: losses[0] ?? Number.NaN, gradient: moments.map((moment) => 10 * moment) }
+    }
+    const [low, high, h] = [-6, 3, 0.02]
+    const { gradient } = await first(low, high)
+    const slopes = [
+      ((await first(low + h, high)).loss - (await first(low - h, high)).loss) / (2 * h),
+      ((await first(low, high + h)).loss - (await first(low, high - h)).loss) / (2 * h),
+    ]
+    for (const [i, slope] of slopes.entries()) {
+      expect(Math.abs(slope)).toBeGreaterThan(0.01)
+      expect(Math.abs((gradient[i] ?? Number.NaN) - slope)).toBeLessThan(2e-3 * Math.abs(slope) + 2e-4)
+    }
+  })
+
   test('samples, and has a likelihood', async () => {
     using model = await Diffusion.load(straight)
     const images = await model.sample({ count: 2, steps: 3, sampler: 'ddim', classes: [0, 1] })

@@ -8,7 +8,7 @@ import type { Instruction, Program } from '../../lib/sampling/program.js'
 import { Tensor } from '../../lib/tensor/tensor.js'
 import { createTensor, holdHandles } from './handles.js'
 import { createTinyUnet, drawImages, runForward, tinyElements, tinyImage, tinyUnetSettings } from './tiny-unet.js'
-import { batchOf, createTraining, mixturesOf, planOf } from './training-batch.js'
+import { batchOf, createTraining, mixturesOf, planOf, relativeDistance } from './training-batch.js'
 
 const held = holdHandles()
 const size = tinyImage.height * tinyImage.width
@@ -42,6 +42,32 @@ test('an image beside x is further channels of x', async () => {
   const wanted = await runForward(held, wide, { values: both, shape: shapeOf(2, 5) }, labels)
   const given = { values: x, shape: shapeOf(2, 3) }
   expect(await runForward(held, network, given, labels, null, sideTensor([4, 5]))).toEqual(wanted)
+})
+
+test('Fourier features are further channels of x: its sines, then its cosines', async () => {
+  const fourierFeatures = [0, 2]
+  const waves = [Math.sin, Math.cos].flatMap((wave) =>
+    fourierFeatures.map((n) => [wave, 2 * Math.PI * 2 ** n] as const),
+  )
+  const seen = 3 * waves.length
+  const network = await createTinyUnet(held, { settings: { fourierFeatures } })
+  const plain = await createTinyUnet(held, { settings: { conditionChannels: seen } })
+  const x = drawImages(2)
+  const labels = Float64Array.of(3, 700)
+  const features = [0, 1].flatMap((n) => {
+    const image = [...x.subarray(n * tinyElements, (n + 1) * tinyElements)]
+    return waves.flatMap(([wave, frequency]) => image.map((value) => wave(frequency * value)))
+  })
+  const given = { values: x, shape: shapeOf(2, 3) }
+  const wanted = await runForward(
+    held,
+    plain,
+    given,
+    labels,
+    null,
+    createTensor(held, Float32Array.from(features), shapeOf(2, seen)),
+  )
+  expect(relativeDistance(await runForward(held, network, given, labels), wanted)).toBeLessThan(1e-5)
 })
 
 test('training shows the image to the network too', async () => {

@@ -36,6 +36,7 @@ describe.each([
     { timeEmbedding: 'improved' },
     [{}, { alpha: 0.2 }],
   ],
+  ['Fourier features of the input', {}, { fourierFeatures: [0] as number[] }, [{}, { sigma: 0.3 }]],
   ['a bound', { outputs: 2 }, {}, [bound, {}, { ...bound, boundDecoder: 1, boundLow: -3, boundHigh: -2 }]],
   ['a bound with a fixed variance', {}, {}, [bound, { ...bound, boundDecoder: 1, boundLow: -2 }]],
 ] as const)('with %s', (name, options, settings, rows) => {

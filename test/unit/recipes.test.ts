@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { createProcess } from '../../lib/diffusion/diffusion-options.js'
+import { requireTrainable } from '../../lib/diffusion/trainable.js'
 import { createAveraging } from '../../lib/training/averaging.js'
 import { createBudget } from '../../lib/training/budget.js'
 import { createLearningRate } from '../../lib/training/learning-rate.js'
@@ -110,6 +111,38 @@ test('mnist and fashion-mnist differ in data, flips and length only', () => {
   expect([mnist.training.flip, fashion.training.flip]).toEqual([false, true])
   expect({ ...fashion.training, flip: false }).toEqual(mnist.training)
   expect([mnist.budget, fashion.budget]).toEqual([{ epochs: 5 }, { epochs: 10 }])
+})
+
+test('vdm is configs/cifar10.py of google-research/vdm with the monotone network', () => {
+  const { network, diffusion, training, budget } = resolveRecipe('vdm')
+  expect(network).toMatchObject({
+    channels: 128,
+    multipliers: [1],
+    blocks: 32,
+    attentionResolutions: [],
+    middleAttention: true,
+    fourierFeatures: [6, 7],
+    dropout: 0.1,
+  })
+  expect(diffusion).toMatchObject({
+    schedule: { kind: 'learned', gammaMin: -13.3, gammaMax: 5, shape: 'network', ends: 'learned', units: 1024 },
+    prediction: { kind: 'noise-residual' },
+    weighting: { kind: 'vlb' },
+    times: { kind: 'low-discrepancy' },
+    timeLabel: 'log-snr',
+    loss: 'l2',
+    bound: { kind: 'none' },
+  })
+  expect(() => requireTrainable(diffusion)).not.toThrow()
+  expect(training).toMatchObject({
+    batch: 128,
+    flip: false,
+    optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01 },
+    learningRate: { peak: 2e-4, warmupSteps: 100, decay: 'constant' },
+    clipNorm: 0,
+    averaging: [{ kind: 'constant', decay: 0.9999 }],
+  })
+  expect(budget).toEqual({ steps: 10_000_000 })
 })
 
 describe('reading recipes', () => {

@@ -3,11 +3,14 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/cos.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/sin.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "error.h"
@@ -33,6 +36,7 @@ UnetSettings::UnetSettings(const Settings& s)
       minimum_group_channels(s.integer("minimumGroupChannels")),
       multipliers(s.integers("multipliers")),
       attention_resolutions(s.integers("attentionResolutions")),
+      fourier_features(s.integers("fourierFeatures")),
       middle_attention(s.flag("middleAttention")),
       interleaved(s.text("headLayout") == "interleaved"),
       asymmetric(s.text("downsamplePadding") == "asymmetric"),
@@ -88,7 +92,7 @@ Unet::Unet(const Settings& settings) : Network(settings), settings_(settings) {
   if (shape().classes > 0) {
     class_table_ = list.add("classes.weight", {class_rows(), s.time_channels()}, {Initializer::Kind::normal, 1});
   }
-  input_ = Convolution(list, "input", shape().input_channels + shape().condition_channels, s.channels, 3, s.start);
+  input_ = Convolution(list, "input", s.input_channels(shape().input_channels) + shape().condition_channels, s.channels, 3, s.start);
 
   std::vector<std::int64_t> skips{s.channels};
   std::int64_t width = s.channels;
@@ -149,9 +153,18 @@ Embedding Unet::condition(const Pass& pass, const Conditioning& conditioning) co
   return {embedding, at::silu(embedding)};
 }
 
+at::Tensor Unet::input(const at::Tensor& x, const Conditioning& conditioning) const {
+  std::vector<at::Tensor> parts{x};
+  for (const auto wave : {&at::sin, &at::cos}) {
+    for (const std::int64_t n : settings_.fourier_features) parts.push_back(wave(x * (2 * M_PI * std::exp2(n))));
+  }
+  if (conditioning.image.defined()) parts.push_back(conditioning.image);
+  return parts.size() == 1 ? x : at::cat(parts, 1);
+}
+
 at::Tensor Unet::forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const {
   const Embedding time = condition(pass, conditioning);
-  at::Tensor h = input_(pass, conditioning.image.defined() ? at::cat({x, conditioning.image}, 1) : x);
+  at::Tensor h = input_(pass, input(x, conditioning));
   std::vector<at::Tensor> skips{h};
   for (const Level& level : down_) {
     for (std::size_t i = 0; i < level.blocks.size(); ++i) {

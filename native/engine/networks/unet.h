@@ -14,12 +14,14 @@ struct UnetSettings {
   explicit UnetSettings(const Settings& settings);
 
   std::int64_t channels, blocks, heads, head_channels, groups, minimum_group_channels;
-  std::vector<std::int64_t> multipliers, attention_resolutions;
+  std::vector<std::int64_t> multipliers, attention_resolutions, fourier_features;
   bool middle_attention, interleaved, asymmetric, scale_shift;
   std::string resampling, time_embedding;
   double skip_scale, group_epsilon, dropout;
   Initialization start;
 
+  // Channels of x with its Fourier features.
+  std::int64_t input_channels(std::int64_t x) const { return x * (1 + 2 * static_cast<std::int64_t>(fourier_features.size())); }
   std::int64_t time_channels() const { return 4 * channels; }
   std::int64_t groups_of(std::int64_t width) const;
   bool attends(std::int64_t resolution) const;
@@ -39,6 +41,8 @@ class Unet final : public Network {
     std::optional<Convolution> resample;
     std::optional<ResidualBlock> resample_block;
   };
+  // x, with its Fourier features and the image that is seen beside it as further channels.
+  at::Tensor input(const at::Tensor& x, const Conditioning& conditioning) const;
   Embedding condition(const Pass& pass, const Conditioning& conditioning) const;
 
   UnetSettings settings_;
