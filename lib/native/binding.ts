@@ -146,6 +146,10 @@ export interface NativeStepReport {
   readonly rowGradients: Float64Array | null
   /** False when loss or gradient is not finite: then nothing was updated. */
   readonly finite: boolean
+  /** The gradient overflowed in float16: the update was not made, and the next has half the loss scale. */
+  readonly skipped: boolean
+  /** Factor on the loss of this update; 1 but in float16. */
+  readonly lossScale: number
 }
 
 export interface NativeExecutionOptions {

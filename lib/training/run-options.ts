@@ -30,6 +30,12 @@ const trainingSchema = z.strictObject({
     .max(1)
     .default(0.1)
     .describe('share of examples trained without their class, for guidance'),
+  activationCheckpointing: z
+    .boolean()
+    .default(false)
+    .describe(
+      'blocks of the network keep only their inputs and run again on the way back: less memory, a third more time',
+    ),
   optimizer: optimizerSchema.prefault({ kind: 'adam' }),
   learningRate: learningRateSchema.prefault({}),
   clipNorm: z.number().min(0).default(1).describe('largest L2 norm of the whole gradient; 0 leaves it as it is'),

@@ -26,12 +26,13 @@ export class TrainState implements Disposable {
 
   /** Takes over the network. */
   static async create(network: Network, settings: RunSettings): Promise<TrainState> {
-    const { optimizer, clipNorm, averaging } = settings.training
+    const { optimizer, clipNorm, averaging, activationCheckpointing } = settings.training
     const training = await call(undefined, (binding) =>
       binding.trainingCreate(network.handle, {
         ...nativeOptimizer(optimizer),
         clipNorm,
         averages: averaging.length,
+        activationCheckpointing,
         precision: settings.precision,
       }),
     )

@@ -46,6 +46,8 @@ export interface TrainStep {
   readonly loss: number
   /** L2 norm of the gradient before clipping. */
   readonly gradientNorm: number
+  /** In float16: the gradient overflowed, so the weights stayed, and the next update has half the loss scale. */
+  readonly skipped: boolean
   readonly learningRate: number
   /** Passes over the data so far, fractions included. */
   readonly epoch: number
@@ -425,7 +427,7 @@ export class Trainer implements AsyncDisposable {
 
   async #finish(
     submitted: Submitted,
-    { loss, gradientNorm, losses, finite }: UpdateReport,
+    { loss, gradientNorm, losses, finite, skipped }: UpdateReport,
     speed: SpeedEstimator,
     signal: AbortSignal | undefined,
   ): Promise<TrainStep> {
@@ -453,11 +455,12 @@ export class Trainer implements AsyncDisposable {
     const seconds = this.#seconds()
     speed.report(this.#step, seconds)
     const values = { step: this.#step, loss, gradientNorm, learningRate, epoch: batch.epochFraction }
-    await this.#journal?.note({ ...values, seconds, imagesPerSecond: speed.imagesPerSecond })
+    if (!skipped) await this.#journal?.note({ ...values, seconds, imagesPerSecond: speed.imagesPerSecond })
     const written = await this.#afterStep(signal)
     const { epochs, images } = this.settings.budget
     return {
       ...values,
+      skipped,
       totalSteps: this.#budget.totalSteps,
       epochs: epochs ?? (images === undefined ? undefined : images / this.dataSet.length),
       fraction: this.#budget.fraction(this.#step, seconds),

@@ -27,6 +27,8 @@ export interface UpdateReport {
   readonly losses: readonly number[]
   /** False when loss or gradient is not finite: then nothing was updated. */
   readonly finite: boolean
+  /** Its gradient overflowed in float16: nothing was updated, and the next has half the loss scale. */
+  readonly skipped: boolean
 }
 
 /**
@@ -86,8 +88,9 @@ export async function runUpdate(
     gradientNorm: parts.at(-1)?.gradientNorm ?? Number.NaN,
     losses: parts.flatMap(({ losses }) => [...losses]),
     finite: parts.every(({ finite }) => finite),
+    skipped: parts.at(-1)?.skipped ?? false,
   }
-  if (!report.finite || process.learners.length === 0) return report
+  if (!report.finite || report.skipped || process.learners.length === 0) return report
   const observation = observationOf(process, batch, drawn, parts, update.learningRate)
   const added = process.learners.reduce((sum, learner) => sum + (learner.lossOf?.(observation) ?? 0), 0)
   for (const learner of process.learners) learner.observe(observation)

@@ -113,6 +113,8 @@ Napi::Value training_step(const Napi::CallbackInfo& info) {
         result.Set("bounds", float64_array(env, report.bounds));
         result.Set("rowGradients", report.row_gradients.empty() ? env.Null() : Napi::Value(float64_array(env, report.row_gradients)));
         result.Set("finite", report.finite);
+        result.Set("skipped", report.skipped);
+        result.Set("lossScale", report.loss_scale);
         return result;
       });
 }

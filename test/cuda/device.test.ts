@@ -244,7 +244,7 @@ async function createTraining(device: string, network: Parameters<typeof tinyUne
   const settings = {
     // An epsilon of 1 keeps the update a smooth function of the gradient: near 0 Adam's own is its sign.
     ...{ optimizer: 'adamw', beta1: 0.9, beta2: 0.99, epsilon: 1, weightDecay: 0.01 },
-    ...{ clipNorm: 1, averages: 2, precision: 'float32' },
+    ...{ clipNorm: 1, averages: 2, precision: 'float32', activationCheckpointing: false },
   }
   return held(await loadBinding().trainingCreate(await createNetwork(device, network), settings))
 }

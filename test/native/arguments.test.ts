@@ -12,7 +12,7 @@ test('no wrong argument of any function crashes the process: each is a typed err
     const image = createInput()
     const labels = new Float64Array(4).fill(1)
     const pass = await binding.networkForward(network, image, labels, null, null, true, 'float32', null)
-    const settings = { optimizer: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clipNorm: 0, averages: 1, precision: 'float32' }
+    const settings = { optimizer: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clipNorm: 0, averages: 1, precision: 'float32', activationCheckpointing: false }
     const training = await binding.trainingCreate(network, settings)
     const execution = await createExecution(1)
     const cancellation = binding.cancellationCreate()

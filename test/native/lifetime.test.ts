@@ -65,6 +65,7 @@ describe('dispose', () => {
       clipNorm: 0,
       averages: 1,
       precision: 'float32',
+      activationCheckpointing: false,
     }
     const training = held(await binding.trainingCreate(network, settings))
     const averaged = held(binding.trainingAveraged(training, 0))

@@ -12,8 +12,13 @@ export interface Gradient {
 }
 
 /** A step that moves nothing; Adam without memory keeps the gradient as its first moment. */
-export async function stepGradient(held: Held, network: NetworkHandle, batch: NativeBatch): Promise<Gradient> {
-  const training = await createTraining(held, network, { beta1: 0 })
+export async function stepGradient(
+  held: Held,
+  network: NetworkHandle,
+  batch: NativeBatch,
+  settings: Readonly<Record<string, number | string | boolean>> = {},
+): Promise<Gradient> {
+  const training = await createTraining(held, network, { beta1: 0, ...settings })
   const still = { ...batch, update: { ...update, learningRate: 0 } }
   const report = await loadBinding().trainingStep(training, still, null)
   return { report, gradient: joined(await readState(training), 'optimizer.first.') }

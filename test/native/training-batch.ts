@@ -23,12 +23,13 @@ export const trainingSettings = {
   clipNorm: 0,
   averages: 0,
   precision: 'float32',
+  activationCheckpointing: false,
 } as const
 
 export async function createTraining(
   held: Held,
   network: NetworkHandle,
-  settings: Readonly<Record<string, number | string>> = {},
+  settings: Readonly<Record<string, number | string | boolean>> = {},
 ): Promise<TrainingHandle> {
   return held(await loadBinding().trainingCreate(network, { ...trainingSettings, ...settings }))
 }

@@ -1,6 +1,6 @@
 #include <ATen/ops/avg_pool2d.h>
 #include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/convolution.h>
+#include <ATen/ops/conv2d.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
 #include "layers/initializers.h"
@@ -18,13 +18,13 @@ Convolution::Convolution(ParameterList& list, const std::string& name, std::int6
 
 at::Tensor Convolution::operator()(const Pass& pass, const at::Tensor& x) const {
   const std::int64_t padding = kernel_ / 2;
-  return at::convolution(x, pass[weight_], bias(pass), {1, 1}, {padding, padding}, {1, 1}, false, {0, 0}, 1);
+  return at::conv2d(x, pass[weight_], bias(pass), {1, 1}, at::IntArrayRef({padding, padding}));
 }
 
 at::Tensor Convolution::halve(const Pass& pass, const at::Tensor& x, bool asymmetric) const {
   const at::Tensor padded = asymmetric ? at::constant_pad_nd(x, {0, 1, 0, 1}) : x;
   const std::int64_t padding = asymmetric ? 0 : 1;
-  return at::convolution(padded, pass[weight_], bias(pass), {2, 2}, {padding, padding}, {1, 1}, false, {0, 0}, 1);
+  return at::conv2d(padded, pass[weight_], bias(pass), {2, 2}, at::IntArrayRef({padding, padding}));
 }
 
 at::Tensor double_size(const at::Tensor& x) { return at::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2}, 2.0, 2.0); }

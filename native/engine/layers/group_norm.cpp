@@ -91,7 +91,7 @@ GroupNorm::GroupNorm(ParameterList& list, const std::string& name, std::int64_t 
       epsilon_(epsilon) {}
 
 at::Tensor GroupNorm::operator()(const Pass& pass, const at::Tensor& x) const {
-  return at::group_norm(x, groups_, pass[weight_], pass[bias_], epsilon_);
+  return at::group_norm(x.to(at::kFloat), groups_, pass[weight_], pass[bias_], epsilon_);
 }
 
 at::Tensor GroupNorm::silu(const Pass& pass, const at::Tensor& x, const Modulation& modulation) const {

@@ -1,4 +1,4 @@
-#include <ATen/ops/convolution.h>
+#include <ATen/ops/conv2d.h>
 #include <ATen/ops/linear.h>
 
 #include "layers/initializers.h"
@@ -13,7 +13,7 @@ Linear::Linear(ParameterList& list, const std::string& name, std::int64_t in, st
 at::Tensor Linear::operator()(const Pass& pass, const at::Tensor& x) const { return at::linear(x, pass[weight_], pass[bias_]); }
 
 at::Tensor Linear::pointwise(const Pass& pass, const at::Tensor& x) const {
-  return at::convolution(x, pass[weight_].unsqueeze(-1).unsqueeze(-1), pass[bias_], {1, 1}, {0, 0}, {1, 1}, false, {0, 0}, 1);
+  return at::conv2d(x, pass[weight_].unsqueeze(-1).unsqueeze(-1), pass[bias_]);
 }
 
 }  // namespace dpm

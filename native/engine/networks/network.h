@@ -10,6 +10,7 @@
 #include "cancellation.h"
 #include "parameters.h"
 #include "philox.h"
+#include "precision.h"
 #include "settings.h"
 
 namespace dpm {
@@ -37,6 +38,11 @@ struct Pass {
   bool twice = false;
   // Whether weights are being learned: norms over the batch then use the batch's own statistics and note them.
   bool training = false;
+  // Whether blocks keep only their inputs and run again on the way back: layers/recompute.h.
+  bool activation_checkpointing = false;
+  // This is such a second run: what the first has noted must not be noted twice.
+  bool recomputing = false;
+  Precision precision = Precision::float32;
 
   const at::Tensor& operator[](ParameterIndex index) const { return parameters[index]; }
 };
@@ -64,6 +70,8 @@ class Network {
   virtual at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const = 0;
   // Throws DPM_INVALID_ARGUMENT, naming the value, when x or the conditioning do not fit the data's shape.
   virtual void check(const at::Tensor& x, const Conditioning& conditioning) const;
+  // Whether its blocks can run again on the way back.
+  virtual bool can_recompute() const { return false; }
   // Called once, after the first weights were drawn: for a network that brings its own.
   virtual void start(const std::vector<at::Tensor>& parameters, const at::Device& device) {}
   // Channels of the output: those of x, or twice as many when the second half is a learned variance.

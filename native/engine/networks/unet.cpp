@@ -14,6 +14,7 @@
 #include <string>
 
 #include "error.h"
+#include "layers/recompute.h"
 
 namespace dpm {
 namespace {
@@ -162,14 +163,23 @@ at::Tensor Unet::input(const at::Tensor& x, const Conditioning& conditioning) co
   return parts.size() == 1 ? x : at::cat(parts, 1);
 }
 
+at::Tensor Unet::run_block(Pass& pass, const ResidualBlock& block, const std::optional<Attention>& attention, const at::Tensor& x,
+                           const Embedding& time) {
+  // Block and attention are parts of this network: by address they are there on the way back too.
+  const Attention* const attends = attention ? &*attention : nullptr;
+  return recompute(pass, x, time.plain, [&block, attends](Pass& inner, const at::Tensor& h, const at::Tensor& told) {
+    const at::Tensor y = block(inner, h, {told, at::silu(told)});
+    return attends ? (*attends)(inner, y) : y;
+  });
+}
+
 at::Tensor Unet::forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const {
   const Embedding time = condition(pass, conditioning);
   at::Tensor h = input_(pass, input(x, conditioning));
   std::vector<at::Tensor> skips{h};
   for (const Level& level : down_) {
     for (std::size_t i = 0; i < level.blocks.size(); ++i) {
-      h = level.blocks[i](pass, h, time);
-      if (level.attentions[i]) h = (*level.attentions[i])(pass, h);
+      h = run_block(pass, level.blocks[i], level.attentions[i], h, time);
       skips.push_back(h);
     }
     if (&level == &down_.back()) break;
@@ -181,16 +191,14 @@ at::Tensor Unet::forward(Pass& pass, const at::Tensor& x, const Conditioning& co
     skips.push_back(h);
   }
 
-  h = middle_[0](pass, h, time);
-  if (middle_attention_) h = (*middle_attention_)(pass, h);
-  h = middle_[1](pass, h, time);
+  h = run_block(pass, middle_[0], middle_attention_, h, time);
+  h = run_block(pass, middle_[1], std::nullopt, h, time);
 
   for (std::size_t l = up_.size(); l-- > 0;) {
     const Level& level = up_[l];
     for (std::size_t i = 0; i < level.blocks.size(); ++i) {
-      h = level.blocks[i](pass, at::cat({h, skips.back()}, 1), time);
+      h = run_block(pass, level.blocks[i], level.attentions[i], at::cat({h, skips.back()}, 1), time);
       skips.pop_back();
-      if (level.attentions[i]) h = (*level.attentions[i])(pass, h);
     }
     if (l == 0) break;
     if (level.resample_block) {

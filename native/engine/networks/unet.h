@@ -33,6 +33,7 @@ class Unet final : public Network {
  public:
   explicit Unet(const Settings& settings);
   at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const override;
+  bool can_recompute() const override { return true; }
 
  private:
   struct Level {
@@ -43,6 +44,8 @@ class Unet final : public Network {
   };
   // x, with its Fourier features and the image that is seen beside it as further channels.
   at::Tensor input(const at::Tensor& x, const Conditioning& conditioning) const;
+  static at::Tensor run_block(Pass& pass, const ResidualBlock& block, const std::optional<Attention>& attention, const at::Tensor& x,
+                              const Embedding& time);
   Embedding condition(const Pass& pass, const Conditioning& conditioning) const;
 
   UnetSettings settings_;

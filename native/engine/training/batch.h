@@ -44,6 +44,8 @@ struct StepReport {
   std::vector<double> bounds;         // NaN where a row has no bound
   std::vector<double> row_gradients;  // N × columns of a row, or empty
   bool finite = true;
+  bool skipped = false;   // an update that was not made because its gradient overflowed at this scale
+  double loss_scale = 1;  // float16's, of this update
 };
 
 // A column of some rows as n×1×1×1 float64.

@@ -22,6 +22,8 @@
 namespace dpm {
 namespace {
 
+constexpr const char* kScaleName = "optimizer.scale";
+
 at::Tensor labels_of(const Batch& batch, const at::Device& device) {
   at::Tensor labels = at::empty({static_cast<std::int64_t>(batch.rows.size())}, at::kFloat);
   auto* out = labels.mutable_data_ptr<float>();
@@ -39,7 +41,11 @@ Training::Training(std::shared_ptr<WeightedNetwork> network, const Settings& set
       epsilon_(settings.number("epsilon")),
       weight_decay_(settings.number("weightDecay")),
       clip_norm_(settings.number("clipNorm")),
-      precision_(precision_of(settings.text("precision"))) {
+      precision_(precision_of(settings.text("precision"))),
+      activation_checkpointing_(settings.flag("activationCheckpointing")),
+      scale_(precision_) {
+  DPM_CHECK(!activation_checkpointing_ || network_->network->can_recompute(), "DPM_INVALID_OPTION",
+            "`training.activationCheckpointing` is on, but this kind of network has no blocks that can run again. Turn it off.");
   const ParameterList& list = network_->network->parameters();
   const at::Device device = network_->device();
   gradients_ = list.allocate(device);
@@ -127,6 +133,9 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
   Pass pass{leaves_, &keys, cancellation};
   pass.twice = batch.sliced;
   pass.training = true;
+  pass.precision = precision_;
+  // What is differentiated twice needs the whole graph.
+  pass.activation_checkpointing = activation_checkpointing_ && !batch.sliced;
   const auto forward = [&](const at::Tensor& x) {
     const at::AutoGradMode with_gradient(true);
     const PrecisionScope scope(precision_, device);
@@ -153,10 +162,11 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
   report.finite = std::isfinite(report.loss);
   if (!report.finite) return;
   if (cancellation) cancellation->throw_if_requested();
-  torch::autograd::backward({root}, {gradient});
+  const double scale = scale_.factor();
+  torch::autograd::backward({root}, {scale == 1 ? gradient : gradient * scale});
   if (batch.row_gradients) {
     const at::Tensor by_output = gradient.narrow(1, 0, channels);
-    add_row_gradients(batch, mixture.input.grad(), labels.grad(), by_output, report);
+    add_row_gradients(batch, mixture.input.grad() / scale, labels.grad() / scale, by_output, report);
   }
 }
 
@@ -180,9 +190,12 @@ at::Tensor Training::loss_gradient(const Batch& batch, const at::Tensor& output,
 
 void Training::update(const Batch& batch, StepReport& report) {
   const at::Device device = network_->device();
-  report.gradient_norm = std::sqrt(launch_squared_norm(gradients_));
+  const double scale = scale_.factor();
+  report.loss_scale = scale;
+  report.gradient_norm = std::sqrt(launch_squared_norm(gradients_)) / scale;
   if (!std::isfinite(report.gradient_norm)) {
-    report.finite = false;
+    report.skipped = scale_.overflowed();
+    report.finite = report.skipped;
     drop_batch();
     return;
   }
@@ -198,7 +211,8 @@ void Training::update(const Batch& batch, StepReport& report) {
   }
   a.size = network_->network->parameters().trained_size();
   // torch.nn.utils.clip_grad_norm_'s factor.
-  a.gradient_scale = clip_norm_ > 0 ? static_cast<float>(std::min(1.0, clip_norm_ / (report.gradient_norm + 1e-6))) : 1.0f;
+  a.gradient_scale =
+      clip_norm_ > 0 ? static_cast<float>(std::min(1.0, clip_norm_ / (report.gradient_norm + 1e-6)) / scale) : static_cast<float>(1 / scale);
   a.beta1 = static_cast<float>(beta1_);
   a.beta2 = static_cast<float>(beta2_);
   a.epsilon = static_cast<float>(epsilon_);
@@ -207,6 +221,7 @@ void Training::update(const Batch& batch, StepReport& report) {
   a.decay = decoupled_ ? 0.0f : static_cast<float>(weight_decay_);
   a.shrink = decoupled_ ? static_cast<float>(1 - batch.learning_rate * weight_decay_) : 1.0f;
   launch_optimizer(device, a);
+  scale_.updated();
   if (statistics_before_.defined()) {
     for (const at::Tensor& average : averages_) statistics_of(average).copy_(statistics_of(network_->flat));
   }
@@ -235,6 +250,7 @@ std::vector<std::pair<std::string, std::vector<std::int64_t>>> Training::names()
   add("optimizer.first.", false);
   add("optimizer.second.", false);
   for (std::size_t i = 0; i < averages_.size(); ++i) add("average." + std::to_string(i) + ".", true);
+  if (scale_.used()) result.push_back({kScaleName, {2}});
   return result;
 }
 
@@ -253,6 +269,7 @@ const at::Tensor& Training::state(const std::string& name, std::string& paramete
 }
 
 at::Tensor Training::read(const std::string& name) const {
+  if (scale_.used() && name == kScaleName) return at::tensor({scale_.factor(), static_cast<double>(scale_.updates())}).to(at::kFloat);
   std::string parameter;
   const at::Tensor& flat = state(name, parameter);
   const ParameterList& list = network_->network->parameters();
@@ -260,6 +277,12 @@ at::Tensor Training::read(const std::string& name) const {
 }
 
 void Training::write(const std::string& name, const at::Tensor& value) {
+  if (scale_.used() && name == kScaleName) {
+    DPM_CHECK(value.numel() == 2, "DPM_INVALID_ARGUMENT", "Expected two numbers for \"" + name + "\": the factor, and the updates since it changed.");
+    const at::Tensor numbers = value.to(at::kCPU, at::kDouble).contiguous();
+    scale_.restore(numbers.const_data_ptr<double>()[0], static_cast<std::int64_t>(numbers.const_data_ptr<double>()[1]));
+    return;
+  }
   std::string parameter;
   const at::Tensor& flat = state(name, parameter);
   const ParameterList& list = network_->network->parameters();

@@ -11,21 +11,26 @@
 #include "precision.h"
 #include "settings.h"
 #include "training/batch.h"
+#include "training/loss_scale.h"
 
 namespace dpm {
 
 class Training {
  public:
-  // Settings: optimizer 'adam' | 'adamw', beta1, beta2, epsilon, weightDecay, clipNorm (0: none), averages, precision.
+  // Settings: optimizer 'adam' | 'adamw', beta1, beta2, epsilon, weightDecay, clipNorm (0: none), averages, precision,
+  // activationCheckpointing.
   Training(std::shared_ptr<WeightedNetwork> network, const Settings& settings);
 
-  // A step whose loss or gradient is not finite leaves everything as it was and says so in the report.
+  // A step whose loss or gradient is not finite leaves everything as it was and says so in the report. In float16 the loss
+  // is scaled so that small gradients survive; a gradient that overflows then halves the scale and is skipped, down to a
+  // scale of 1, where it counts as not finite.
   StepReport step(const Batch& batch, const Cancellation* cancellation);
 
   // A copy of the network's structure over averaged weights, shared with this training.
   std::shared_ptr<WeightedNetwork> averaged(std::size_t index) const;
 
-  // State tensors: `optimizer.first.P`, `optimizer.second.P`, `average.0.P` … for every parameter P; statistics only in averages.
+  // State tensors: `optimizer.first.P`, `optimizer.second.P`, `average.0.P` … for every parameter P; statistics only in averages;
+  // in float16 `optimizer.scale`.
   std::vector<std::pair<std::string, std::vector<std::int64_t>>> names() const;
   at::Tensor read(const std::string& name) const;
   void write(const std::string& name, const at::Tensor& value);
@@ -48,6 +53,8 @@ class Training {
   bool decoupled_;
   double beta1_, beta2_, epsilon_, weight_decay_, clip_norm_;
   Precision precision_;
+  bool activation_checkpointing_;
+  LossScale scale_;
   bool spoiled_ = false;  // a micro-batch of the batch being accumulated failed or was not finite
 };
 
