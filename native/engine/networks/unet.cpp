@@ -167,9 +167,13 @@ at::Tensor Unet::run_block(Pass& pass, const ResidualBlock& block, const std::op
                            const Embedding& time) {
   // Block and attention are parts of this network: by address they are there on the way back too.
   const Attention* const attends = attention ? &*attention : nullptr;
-  return recompute(pass, x, time.plain, [&block, attends](Pass& inner, const at::Tensor& h, const at::Tensor& told) {
-    const at::Tensor y = block(inner, h, {told, at::silu(told)});
+  const auto run = [&block, attends](Pass& inner, const at::Tensor& h, const Embedding& told) {
+    const at::Tensor y = block(inner, h, told);
     return attends ? (*attends)(inner, y) : y;
+  };
+  if (!pass.activation_checkpointing) return run(pass, x, time);
+  return recompute(pass, x, time.plain, [run](Pass& inner, const at::Tensor& h, const at::Tensor& plain) {
+    return run(inner, h, {plain, at::silu(plain)});
   });
 }
 
