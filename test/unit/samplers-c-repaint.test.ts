@@ -2,7 +2,9 @@
 import { describe, expect, test } from 'vitest'
 import { createSchedule, parseDiffusion } from '../../lib/diffusion/diffusion-options.js'
 import type { Level } from '../../lib/diffusion/schedule.js'
+import { lawOf, runAffine } from '../../lib/evaluation/analytic/affine-program.js'
 import { selectLevels } from '../../lib/sampling/levels.js'
+import { runReference } from '../../lib/sampling/reference-executor.js'
 import { repaintWalk } from '../../lib/sampling/repaint.js'
 import { type Denoiser, sample } from '../../lib/sampling/sample.js'
 import { parseSampler, recordSampler, type SamplerOptions } from '../../lib/sampling/samplers.js'
@@ -35,6 +37,39 @@ async function drawnMean(sampler: SamplerOptions, steps: number): Promise<number
   return data[1] ?? Number.NaN
 }
 
+/** The deviation of what is drawn: every draw is an axis of its own, along which one run takes a unit step. */
+async function drawnDeviation(sampler: SamplerOptions, steps: number): Promise<number> {
+  const levels = selectLevels(schedule, { steps })
+  const program = recordSampler(parseSampler(sampler), contextOf(schedule, {}, { levels, inpaint: true }))
+  const keys = program.instructions.flatMap((i) => (i.op === 'noise' ? [`${i.purpose} ${i.step}`] : []))
+  // Two elements of the start, then two of each draw.
+  const axes = ['start', ...new Set(keys)].flatMap((key) => [`${key} 0`, `${key} 1`])
+  const places = new Map(axes.map((axis, n) => [axis, n]))
+  const unit = (key: string): Float64Array => {
+    const values = new Float64Array(2 * axes.length)
+    for (const element of [0, 1]) values[2 * (places.get(`${key} ${element}`) ?? 0) + element] = 1
+    return values
+  }
+  const { output } = await runReference(program, {
+    network: (x, label) => {
+      const level = schedule.level(label)
+      const result = new Float64Array(x.length)
+      for (let n = 0; n < x.length; n += 2) result.set(clean(x.subarray(n, n + 2), level), n)
+      return result
+    },
+    inputs: {
+      x: unit('start'),
+      known: new Float64Array(2 * axes.length),
+      mask: Float64Array.from({ length: 2 * axes.length }, (_, i) => i % 2),
+    },
+    shape: [2],
+    samples: axes.map((_, n) => n),
+    seed: 0,
+    noise: (step, purpose) => unit(`${purpose} ${step}`),
+  })
+  return Math.sqrt(output.reduce((sum, value, i) => sum + (i % 2) * value ** 2, 0))
+}
+
 describe('what is drawn beside a known number', () => {
   test('comes to the conditional mean as jumps grow, where plain replacement does not', async () => {
     const exact = correlation * 1.5
@@ -50,6 +85,16 @@ describe('what is drawn beside a known number', () => {
     for (const steps of [100, 1000]) {
       expect(Math.abs((await drawnMean('ddpm', steps)) - exact)).toBeGreaterThan(0.4)
     }
+  })
+
+  test('comes to the conditional deviation too', async () => {
+    const exact = Math.sqrt(1 - correlation ** 2)
+    const errors: number[] = []
+    for (const jumps of [1, 2, 5]) {
+      errors.push(Math.abs((await drawnDeviation({ kind: 'repaint', jumpLength: 5, jumps }, 60)) - exact))
+    }
+    expect(errors).toEqual(errors.toSorted((a, b) => b - a))
+    expect(errors.at(-1)).toBeLessThan(0.15 * (errors[0] ?? 0))
   })
 
   test('with one way down is plain replacement, to the byte', async () => {
@@ -86,6 +131,22 @@ describe('the walk', () => {
       expect(from).toBe(walk[n - 1]?.to ?? 0)
       expect(to - from).toBe(back ? -4 : 1)
     })
+  })
+
+  test('leaves the law of x exact at every level, for a single image that is all to be drawn', () => {
+    const levels = selectLevels(schedule, { steps: 25 })
+    const context = contextOf(schedule, {}, { levels, inpaint: true })
+    const program = recordSampler(parseSampler({ kind: 'repaint', jumpLength: 5, jumps: 4 }), context)
+    const [first = schedule.clean] = levels
+    const start = { mean: first.alpha * 0.4, deviation: first.sigma }
+    const { steps } = runAffine(program, () => ({ gain: 0, offset: 0.4 }), { x: start, known: 9, mask: 1 })
+    expect(steps).toHaveLength(25)
+    for (const [i, { x }] of steps.entries()) {
+      const { alpha, sigma } = levels[i + 1] ?? first
+      const { mean, deviation } = lawOf(x, { x: start })
+      expect(mean).toBeCloseTo(0.4 * alpha, 12)
+      expect(deviation).toBeCloseTo(sigma, 12)
+    }
   })
 
   test('shows every level once, draws nothing twice but what is put back', () => {
