@@ -15,6 +15,12 @@ export const conditioningOptions = {
   nullClass: z.boolean().default(true).describe('one more class that means "no class", for classifier-free guidance'),
 } as const
 
+/** Options of a network that cannot be told a class. */
+export const unconditionalOptions = {
+  ...conditioningOptions,
+  classConditional: z.literal(false).default(false).describe('this network is not told a class'),
+} as const
+
 export interface ConditioningSettings {
   readonly classConditional: boolean
   readonly conditionChannels: number

@@ -1,13 +1,15 @@
 /** Every network, by kind. A new one is an options file beside this one, a native file, and a line in each list. */
 import * as z from 'zod'
 import type { ImageShape } from '../datasets/data-set.js'
+import type { DiffusionSettings } from '../diffusion/diffusion-options.js'
 import type { NativeSettings } from '../native/binding.js'
 import { type KindSchema, schemasOf } from '../options/kind-schema.js'
 import type { NetworkDefinition } from './network-definition.js'
+import { refinenet } from './refinenet.js'
 import { torchScript } from './torch-script.js'
 import { unet } from './unet.js'
 
-export const networks = { 'torch-script': torchScript, unet } as const satisfies Record<
+export const networks = { refinenet, 'torch-script': torchScript, unet } as const satisfies Record<
   string,
   { readonly schema: KindSchema }
 >
@@ -26,4 +28,10 @@ export function nativeSettings(
 ): NativeSettings {
   const definition: NetworkDefinition<NetworkSettings> = networks[settings.kind]
   return definition.native(settings, image, classes, outputs)
+}
+
+/** @throws DpmError DPM_INVALID_OPTION when the network cannot serve the process. */
+export function requireProcess(settings: NetworkSettings, diffusion: DiffusionSettings): void {
+  const definition: NetworkDefinition<NetworkSettings> = networks[settings.kind]
+  definition.requireProcess?.(settings, diffusion)
 }

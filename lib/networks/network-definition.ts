@@ -1,5 +1,6 @@
 /** A network's options file gives one of these: its options, its native name, and what follows from its settings. */
 import type { ImageShape } from '../datasets/data-set.js'
+import type { DiffusionSettings } from '../diffusion/diffusion-options.js'
 import type { NativeSettings } from '../native/binding.js'
 import type { OptionsDefinition } from '../options/options.js'
 
@@ -13,4 +14,6 @@ export interface NetworkDefinition<Settings = unknown> {
    * @throws DpmError DPM_INVALID_OPTION when settings and image do not fit together.
    */
   native(settings: Settings, image: ImageShape, classes: number, outputs?: 1 | 2): NativeSettings
+  /** What the network needs of the process; anything will do when absent. @throws DpmError DPM_INVALID_OPTION */
+  requireProcess?(settings: Settings, diffusion: DiffusionSettings): void
 }

@@ -22,6 +22,7 @@ import type { Source } from '../generation/generate.js'
 import { learnedTensors, restoreLearned } from '../generation/learned-tensors.js'
 import { call } from '../native/call.js'
 import { resolveDevice } from '../native/device.js'
+import { requireProcess } from '../networks/list.js'
 import { Network } from '../networks/network.js'
 import { type Averaging, createAveraging } from './averaging.js'
 import { type Budget, createBudget } from './budget.js'
@@ -139,7 +140,10 @@ export class Trainer implements AsyncDisposable {
     try {
       // Refuse a bad option before a folder is made, and a folder in use before any data is read.
       const fresh = resume ? undefined : newSettings(rest)
-      if (fresh) requireTrainable(fresh.diffusion)
+      if (fresh) {
+        requireTrainable(fresh.diffusion)
+        requireProcess(fresh.network, fresh.diffusion)
+      }
       if (out !== undefined && resume) open.folder = await RunFolder.resume(out)
       else if (out !== undefined) await RunFolder.refuseUsed(out)
       const settings = fresh ?? resumedSettings(open.folder, rest)

@@ -10,6 +10,8 @@ import { clothes, firstLoss, shortRun, writeSmallClothes } from './short-run.js'
 const folder = mkdtempSync(join(tmpdir(), 'dpm-recipes-'))
 let data: DataSettings
 
+const refinenet = { kind: 'refinenet', channels: 8, multipliers: [1, 2], dilations: [1, 1], blocks: 1 }
+
 /**
  * What a network that answers 0 has on the first batch, and what the last 50 updates reach, at most. Noise and scaled scores
  * have a power of 1 (½ by score matching's factor), flow 1 and that of the images; EDM's targets have 1 where the images have its
@@ -18,12 +20,21 @@ let data: DataSettings
 const cases = [
   { recipe: 'iddpm', silent: 1, reached: 0.2 },
   { recipe: 'ncsnv2', silent: 0.5, reached: 0.15 },
+  { recipe: 'ncsnv2', silent: 0.5, reached: 0.15, network: refinenet },
+  // Its output, the score, has another size at every level.
+  { recipe: 'ncsn', silent: 0.5, reached: 0.35, network: { ...refinenet, levels: 10, pooling: 'mean' } },
   { recipe: 'score-sde-vp', silent: 1, reached: 0.17 },
   { recipe: 'score-sde-ve', silent: 0.5, reached: 0.15 },
   { recipe: 'edm', silent: 1.8, reached: 0.6 },
   { recipe: 'flow-matching', silent: 1.75, reached: 0.5 },
   { recipe: 'vdm', silent: 10.2, reached: 6 },
-] as const
+] as readonly {
+  readonly recipe: string
+  readonly silent: number
+  readonly reached: number
+  /** Instead of the small U-Net. */
+  readonly network?: Readonly<Record<string, unknown>>
+}[]
 
 describe.skipIf('reason' in clothes)('made small', () => {
   beforeAll(async () => {
@@ -35,9 +46,9 @@ describe.skipIf('reason' in clothes)('made small', () => {
   })
 
   test.each(cases)(
-    '$recipe learns, and its first loss is that of the formulas',
-    async ({ recipe, silent, reached }) => {
-      await using trainer = await Trainer.create(shortRun(recipe, data, {}))
+    '$recipe learns (network $network.kind), and its first loss is that of the formulas',
+    async ({ recipe, silent, reached, network }) => {
+      await using trainer = await Trainer.create(shortRun(recipe, data, network ? { network } : {}))
       const first = await firstLoss(trainer)
       const losses: number[] = []
       for await (const { loss } of trainer.steps()) losses.push(loss)

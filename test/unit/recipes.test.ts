@@ -89,6 +89,54 @@ test('ddpm-cifar10 is what Ho et al. 2020 ran (arXiv 2006.11239; run_cifar.py, u
   expect(createProcess(diffusion).schedule.level(999).alpha ** 2).toBeCloseTo(4.0358298e-5, 12)
 })
 
+test('ncsnv2 and ncsn are what Song and Ermon ran (arXiv 2006.09011, 1907.05600; configs/cifar10.yml, anneal.yml)', () => {
+  const second = resolveRecipe('ncsnv2')
+  const first = resolveRecipe('ncsn')
+  expect(second.network).toMatchObject({
+    kind: 'refinenet',
+    channels: 128,
+    multipliers: [1, 2, 2, 2],
+    dilations: [1, 1, 2, 4],
+    blocks: 2,
+    levels: null,
+    pooling: 'max',
+    activation: 'elu',
+    initialization: 'torch',
+  })
+  expect(first.network).toEqual({ ...second.network, levels: 10, pooling: 'mean' })
+  // Twice their levels, four times their step: images are in [-1, 1] instead of [0, 1].
+  const ends = ({ diffusion }: typeof first) => {
+    const { schedule } = createProcess(diffusion)
+    return [schedule.steps, ...[schedule.cleanest, schedule.noisiest].map((time) => schedule.level(time).sigma / 2)]
+  }
+  expect([ends(first), ends(second)]).toEqual([
+    [10, 0.01, 1],
+    [232, 0.01, 50],
+  ])
+  expect(second.diffusion.weighting).toEqual({ kind: 'denoising-score-matching', power: 2 })
+  expect(first.diffusion.weighting).toEqual({ kind: 'denoising-score-matching', power: 2 })
+  expect([first.diffusion.prediction, second.diffusion.prediction]).toEqual([
+    { kind: 'score', scaled: false },
+    { kind: 'score', scaled: true },
+  ])
+  expect([first.training, second.training]).toMatchObject([
+    { batch: 128, flip: true, clipNorm: 0, learningRate: { peak: 1e-3 }, averaging: [] },
+    {
+      batch: 128,
+      flip: true,
+      clipNorm: 0,
+      learningRate: { peak: 1e-4 },
+      averaging: [{ kind: 'constant', decay: 0.999 }],
+    },
+  ])
+  for (const { training } of [first, second]) expect(training.optimizer.epsilon * 3072).toBeCloseTo(1e-8, 17)
+  expect([first.budget, second.budget]).toEqual([{ steps: 200_000 }, { steps: 300_000 }])
+  expect([first.previews.sampler, second.previews.sampler]).toEqual([
+    { kind: 'annealed-langevin', stepSize: 4 * 2e-5, stepsPerLevel: 100, denoise: false },
+    { kind: 'annealed-langevin', stepSize: 4 * 6.2e-6, stepsPerLevel: 5, denoise: true },
+  ])
+})
+
 test('mnist and fashion-mnist differ in data, flips and length only', () => {
   const mnist = resolveRecipe('mnist')
   const fashion = resolveRecipe('fashion-mnist')

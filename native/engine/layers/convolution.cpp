@@ -8,17 +8,17 @@
 
 namespace dpm {
 
-Convolution::Convolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, int kernel, const Initialization& start,
+Convolution::Convolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, Kernel kernel, const Initialization& start,
                          Role role, bool biased)
     : kernel_(kernel) {
-  const std::int64_t area = std::int64_t{kernel} * kernel;
-  weight_ = list.add(name + ".weight", {out, in, kernel, kernel}, weight_initializer(start, role, in * area, out * area));
+  const std::int64_t area = std::int64_t{kernel.size} * kernel.size;
+  weight_ = list.add(name + ".weight", {out, in, kernel.size, kernel.size}, weight_initializer(start, role, in * area, out * area));
   if (biased) bias_ = list.add(name + ".bias", {out}, bias_initializer(start, role, in * area));
 }
 
 at::Tensor Convolution::operator()(const Pass& pass, const at::Tensor& x) const {
-  const std::int64_t padding = kernel_ / 2;
-  return at::conv2d(x, pass[weight_], bias(pass), {1, 1}, at::IntArrayRef({padding, padding}));
+  const std::int64_t dilation = kernel_.dilation, padding = dilation * (kernel_.size / 2);
+  return at::conv2d(x, pass[weight_], bias(pass), {1, 1}, at::IntArrayRef({padding, padding}), {dilation, dilation});
 }
 
 at::Tensor Convolution::halve(const Pass& pass, const at::Tensor& x, bool asymmetric) const {

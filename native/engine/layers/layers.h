@@ -22,11 +22,17 @@ Initialization::Scheme initialization_scheme(const std::string& name);
 
 enum class Role { inner, last };
 
+// Height and width of a convolution's kernel (odd), and the distance of its taps.
+struct Kernel {
+  Kernel(int size, int dilation = 1) : size(size), dilation(dilation) {}
+  int size, dilation;
+};
+
 class Convolution {
  public:
   Convolution() = default;
-  // kernel 1 or 3; a 3×3 kernel pads by 1.
-  Convolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, int kernel, const Initialization& start,
+  // Pads so that the output has the size of x.
+  Convolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, Kernel kernel, const Initialization& start,
               Role role = Role::inner, bool biased = true);
   at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
   // Stride 2; asymmetric pads right and bottom only, as TensorFlow's 'same' does for even sizes.
@@ -37,7 +43,7 @@ class Convolution {
 
   ParameterIndex weight_ = 0;
   std::optional<ParameterIndex> bias_;
-  int kernel_ = 3;
+  Kernel kernel_{3};
 };
 
 class Linear {

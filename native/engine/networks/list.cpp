@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "networks/network.h"
+#include "networks/refinenet.h"
 #include "networks/script_network.h"
 #include "networks/unet.h"
 
@@ -15,6 +16,7 @@ using Make = std::function<std::shared_ptr<Network>(const Settings&)>;
 
 const std::map<std::string, Make>& networks() {
   static const auto* const list = new std::map<std::string, Make>{
+      {"refinenet", [](const Settings& settings) { return std::make_shared<Refinenet>(settings); }},
       {"torch-script", [](const Settings& settings) { return std::make_shared<ScriptNetwork>(settings); }},
       {"unet", [](const Settings& settings) { return std::make_shared<Unet>(settings); }},
   };
