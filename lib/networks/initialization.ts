@@ -10,7 +10,7 @@
  * - `orthogonal`: a random matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014, arXiv 1312.6120);
  *   its rows are the outputs
  *
- * Biases start at 0, except PyTorch's. Every parameter is a function of the seed and its name.
+ * The q, k and v of an attention count as layers of their own. Biases start at 0, except PyTorch's. Every parameter is a function of the seed and its name.
  */
 import * as z from 'zod'
 

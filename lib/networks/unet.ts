@@ -23,11 +23,16 @@ const unetSchema = z.strictObject({
   kind: z.literal('unet'),
   channels: z.int().min(1).default(64).describe('channels of the first level'),
   multipliers: z
-    .array(z.int().min(1))
+    .array(z.number().positive())
     .min(1)
     .max(8)
     .default([1, 2, 2])
     .describe('channels of each level, as multiples'),
+  inputMultiplier: z
+    .number()
+    .positive()
+    .default(1)
+    .describe('channels of the first convolution, as a multiple: 1, or that of the first level (guided diffusion)'),
   blocks: z
     .int()
     .min(1)
@@ -38,6 +43,10 @@ const unetSchema = z.strictObject({
     .array(z.int().min(1))
     .default([16])
     .describe('image heights at which blocks are followed by attention'),
+  decoderAttention: z
+    .enum(['every', 'last'])
+    .default('every')
+    .describe('attention on the way up after every block of a level (DDPM) or after its last (score-SDE)'),
   middleAttention: z.boolean().default(true).describe('attention between the two middle blocks'),
   heads: z.int().min(1).default(1).describe('attention heads; ignored when headChannels is set'),
   headChannels: z
@@ -99,6 +108,16 @@ const unetSchema = z.strictObject({
     .describe(
       'last convolution of blocks, of attention and of the network: zero, scale 1e-10 (DDPM) or like the others',
     ),
+  augmentLabels: z
+    .int()
+    .min(0)
+    .max(64)
+    .default(0)
+    .describe('numbers that say how an image was augmented (EDM: 9); always 0, kept so that published weights fit'),
+  nullClassEmbedding: z
+    .enum(['learned', 'zero'])
+    .default('learned')
+    .describe('what "no class" adds to the time embedding: a row of its own, or nothing (EDM)'),
   ...conditioningOptions,
 })
 
@@ -132,8 +151,9 @@ function unetNative(settings: UnetSettings, image: ImageShape, classes: number, 
       `Expected an even number of at least 4 for \`network.channels\` but received ${settings.channels}: the time embedding has half of them as sines, half as cosines.`,
     )
   }
-  const widths = settings.multipliers.map((multiplier) => multiplier * settings.channels)
-  for (const width of normWidths(widths, settings)) {
+  const widths = settings.multipliers.map((multiplier) => widthOf(multiplier, 'multipliers', settings))
+  const inputWidth = widthOf(settings.inputMultiplier, 'inputMultiplier', settings)
+  for (const width of normWidths(widths, inputWidth, settings)) {
     const groups = groupsOf(width, settings)
     if (width % groups === 0) continue
     throw new DpmError(
@@ -155,14 +175,25 @@ function unetNative(settings: UnetSettings, image: ImageShape, classes: number, 
   }
   return {
     ...settings,
+    widths,
+    inputWidth,
     headChannels: settings.headChannels ?? 0,
     ...dataShape(settings, image, classes, outputs),
   }
 }
 
+function widthOf(multiplier: number, option: string, { channels }: UnetSettings): number {
+  const width = multiplier * channels
+  if (Number.isInteger(width)) return width
+  throw new DpmError(
+    'DPM_INVALID_OPTION',
+    `Expected \`network.${option}\` that make whole numbers of ${channels} channels but ${multiplier} makes ${width}.`,
+  )
+}
+
 /** Channels that a GroupNorm sees: those of the levels, and on the way up those of a level joined with a skip. */
-function normWidths(widths: readonly number[], { channels, blocks }: UnetSettings): number[] {
-  const skips = [channels]
+function normWidths(widths: readonly number[], inputWidth: number, { channels, blocks }: UnetSettings): number[] {
+  const skips = [inputWidth]
   widths.forEach((width, level) => {
     for (let block = 0; block < blocks; block++) skips.push(width)
     if (level + 1 < widths.length) skips.push(width)
@@ -175,7 +206,7 @@ function normWidths(widths: readonly number[], { channels, blocks }: UnetSetting
       below = width
     }
   }
-  return [channels, ...widths, ...joined]
+  return [inputWidth, ...widths, ...joined]
 }
 
 function groupsOf(channels: number, settings: UnetSettings): number {

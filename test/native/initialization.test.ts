@@ -125,6 +125,13 @@ describe.each(['orthogonal', 'he-normal'] as const)('%s weights', (initializatio
   })
 })
 
+test('the q, k and v of an attention start as three layers, not as one', async () => {
+  const attentive = { initialization: 'ddpm', middleAttention: true, heads: 1 } as const
+  const values = weightOf(await drawn(attentive), 'middle.attention.qkv.weight')
+  // 64 channels in, 64 out of each.
+  expect(Math.abs(moment(values, 2) * 64 - 1) / Math.sqrt(0.8 / values.length)).toBeLessThan(4)
+})
+
 test('what begins at zero does so whatever the others do', async () => {
   const parameters = await drawn({ initialization: 'orthogonal', zeroLayers: 'zero' })
   expect(largest(weightOf(parameters, 'middle.block1.conv2.weight'))).toBe(0)

@@ -29,7 +29,7 @@ Attention::Attention(ParameterList& list, const std::string& name, const Attenti
             "The attention heads do not divide " + std::to_string(inner) + " channels.");
   settings_.inner = inner;
   if (settings.groups > 0) norm_ = GroupNorm(list, name + ".norm", channels, settings.groups, settings.epsilon);
-  qkv_ = Linear(list, name + ".qkv", channels, 3 * inner, start);
+  qkv_ = Linear(list, name + ".qkv", channels, 3 * inner, start, Role::attention);
   out_ = Linear(list, name + ".out", inner, channels, start, Role::last);
 }
 

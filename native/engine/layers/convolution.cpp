@@ -22,9 +22,12 @@ at::Tensor Convolution::operator()(const Pass& pass, const at::Tensor& x) const 
 }
 
 at::Tensor Convolution::halve(const Pass& pass, const at::Tensor& x, bool asymmetric) const {
-  const at::Tensor padded = asymmetric ? at::constant_pad_nd(x, {0, 1, 0, 1}) : x;
-  const std::int64_t padding = asymmetric ? 0 : 1;
-  return at::conv2d(padded, pass[weight_], bias(pass), {2, 2}, at::IntArrayRef({padding, padding}));
+  if (asymmetric) return halve_inside(pass, at::constant_pad_nd(x, {0, 1, 0, 1}));
+  return at::conv2d(x, pass[weight_], bias(pass), {2, 2}, at::IntArrayRef({1, 1}));
+}
+
+at::Tensor Convolution::halve_inside(const Pass& pass, const at::Tensor& x) const {
+  return at::conv2d(x, pass[weight_], bias(pass), {2, 2}, at::IntArrayRef({0, 0}));
 }
 
 at::Tensor double_size(const at::Tensor& x) { return at::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2}, 2.0, 2.0); }

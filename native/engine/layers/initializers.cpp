@@ -54,6 +54,8 @@ Scheme initialization_scheme(const std::string& name) {
 
 Initializer weight_initializer(const Initialization& start, Role role, std::int64_t fan_in, std::int64_t fan_out) {
   if (role == Role::last && start.last == Initialization::Last::zero) return {};
+  // One layer makes q, k and v, each of a third of its outputs.
+  if (role == Role::attention) return scaled_initializer(start, static_cast<double>(fan_in), static_cast<double>(fan_out) / 3, start.attention);
   const bool tiny = role == Role::last && start.last == Initialization::Last::tiny;
   return scaled_initializer(start, static_cast<double>(fan_in), static_cast<double>(fan_out), tiny ? 1e-10 : 1);
 }

@@ -14,13 +14,15 @@ namespace dpm {
 struct Initialization {
   enum class Scheme { ddpm, torch, he_normal, he_uniform, xavier_normal, xavier_uniform, orthogonal } scheme = Scheme::ddpm;
   enum class Last { zero, tiny, like_others } last = Last::zero;
-  double slope = 0;  // of the leaky ReLU behind a layer, below 0: what He's gain depends on
+  double slope = 0;      // of the leaky ReLU behind a layer, below 0: what He's gain depends on
+  double attention = 1;  // factor on the variance of an attention's q, k and v
 };
 
 // The scheme of a name. Throws DPM_INVALID_OPTION for a name that is none.
 Initialization::Scheme initialization_scheme(const std::string& name);
 
-enum class Role { inner, last };
+// What a layer is for: q, k and v start each on its own, though they are one layer.
+enum class Role { inner, attention, last };
 
 // Height and width of a convolution's kernel (odd), and the distance of its taps.
 struct Kernel {
@@ -37,6 +39,8 @@ class Convolution {
   at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
   // Stride 2; asymmetric pads right and bottom only, as TensorFlow's 'same' does for even sizes.
   at::Tensor halve(const Pass& pass, const at::Tensor& x, bool asymmetric) const;
+  // Stride 2 without padding.
+  at::Tensor halve_inside(const Pass& pass, const at::Tensor& x) const;
 
  private:
   std::optional<at::Tensor> bias(const Pass& pass) const { return bias_ ? std::optional(pass[*bias_]) : std::nullopt; }
