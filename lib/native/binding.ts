@@ -184,6 +184,13 @@ export interface NativeAdvance extends NativeProgress {
   readonly guide: NativeQuestion | null
 }
 
+/** `trained` is false for what no gradient reaches: statistics of a norm, random frequencies. */
+export interface NativeParameter {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly trained: boolean
+}
+
 export interface Binding {
   version(): NativeVersion
   memory(): NativeMemory
@@ -212,7 +219,9 @@ export interface Binding {
   ): Promise<TensorHandle>
 
   networkCreate(kind: string, settings: NativeSettings, seed: number, device: string): Promise<NetworkHandle>
-  networkParameters(network: NetworkHandle): { name: string; shape: number[]; trained: boolean }[]
+  /** The parameters of a network that is not built. */
+  networkDescribe(kind: string, settings: NativeSettings): Promise<NativeParameter[]>
+  networkParameters(network: NetworkHandle): NativeParameter[]
   networkRead(network: NetworkHandle, name: string): Promise<TensorHandle>
   networkWrite(network: NetworkHandle, name: string, value: TensorHandle): Promise<void>
   networkForward(
@@ -281,6 +290,7 @@ export const bindingNames = [
   'tensorConvert',
   'randomNormal',
   'networkCreate',
+  'networkDescribe',
   'networkParameters',
   'networkRead',
   'networkWrite',

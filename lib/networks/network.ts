@@ -1,7 +1,7 @@
 /** A bare network from TypeScript: its parameters, its forward pass, and its backward pass. */
 import type { ImageShape } from '../datasets/data-set.js'
 import { DpmError, expected } from '../errors.js'
-import type { NativeSettings, NetworkHandle, PassHandle } from '../native/binding.js'
+import type { NativeParameter, NativeSettings, NetworkHandle, PassHandle } from '../native/binding.js'
 import { call, callSync } from '../native/call.js'
 import { type Precision, precisions, resolveDevice } from '../native/device.js'
 import { parseOptions } from '../options/options.js'
@@ -29,12 +29,8 @@ export interface NetworkPlace {
   readonly device?: string
 }
 
-export interface Parameter {
-  readonly name: string
-  readonly shape: readonly number[]
-  /** False for what is kept without a gradient: the running statistics of a norm. */
-  readonly trained: boolean
-}
+/** A parameter's name and shape; `trained` is false for what is kept without a gradient: statistics, random frequencies. */
+export type Parameter = NativeParameter
 
 export interface ForwardOptions {
   /** N class indices; the null class when absent. */
@@ -51,6 +47,8 @@ export interface ForwardOptions {
 export type TorchScriptPlace = NetworkPlace & Partial<Omit<TorchScriptOptions, 'kind' | 'file' | 'classConditional'>>
 
 type OptionsOf<Kind extends NetworkKind> = Omit<Extract<NetworkOptions, { kind: Kind }>, 'kind'>
+
+const defaultImage: ImageShape = { channels: 3, height: 32, width: 32 }
 
 export class Network implements Disposable {
   readonly settings: NetworkSettings
@@ -74,21 +72,25 @@ export class Network implements Disposable {
     options: OptionsOf<Kind>,
     place: NetworkPlace = {},
   ): Promise<Network> {
-    if (!Object.hasOwn(networks, kind)) {
-      throw expected(`one of ${Object.keys(networks).join(', ')}`, 'kind', kind, '', 'DPM_INVALID_OPTION')
-    }
-    return Network.build(parseOptions(networkSchema, { ...options, kind }, kind), place)
+    return Network.build(settingsOf(kind, options), place)
+  }
+
+  /**
+   * The parameters that such a network would have, without its memory.
+   * @throws DpmError DPM_INVALID_OPTION
+   */
+  static async describe<Kind extends NetworkKind>(
+    kind: Kind,
+    options: OptionsOf<Kind>,
+    { image = defaultImage, classes = 0, outputs = 1 }: Pick<NetworkPlace, 'image' | 'classes' | 'outputs'> = {},
+  ): Promise<readonly Parameter[]> {
+    const native = nativeSettings(settingsOf(kind, options), image, classes, outputs)
+    return call(undefined, (binding) => binding.networkDescribe(kind, native))
   }
 
   /** The same from complete settings. */
   static async build(settings: NetworkSettings, place: NetworkPlace = {}): Promise<Network> {
-    const {
-      image = { channels: 3, height: 32, width: 32 },
-      classes = 0,
-      outputs = 1,
-      seed = 0,
-      device = 'auto',
-    } = place
+    const { image = defaultImage, classes = 0, outputs = 1, seed = 0, device = 'auto' } = place
     const native: NativeSettings = nativeSettings(settings, image, classes, outputs)
     const resolved = await resolveDevice(device)
     const handle = await call(undefined, (binding) => binding.networkCreate(settings.kind, native, seed, resolved))
@@ -112,7 +114,7 @@ export class Network implements Disposable {
 
   /** Number of trainable numbers. */
   get size(): number {
-    return this.parameters.reduce((sum, { shape, trained }) => sum + (trained ? countOf(shape) : 0), 0)
+    return sizeOf(this.parameters)
   }
 
   /** A copy of a parameter. */
@@ -156,6 +158,18 @@ export class Network implements Disposable {
   [Symbol.dispose](): void {
     this.dispose()
   }
+}
+
+/** Number of trainable numbers. */
+export function sizeOf(parameters: readonly Parameter[]): number {
+  return parameters.reduce((sum, { shape, trained }) => sum + (trained ? countOf(shape) : 0), 0)
+}
+
+function settingsOf(kind: string, options: object): NetworkSettings {
+  if (!Object.hasOwn(networks, kind)) {
+    throw expected(`one of ${Object.keys(networks).join(', ')}`, 'kind', kind, '', 'DPM_INVALID_OPTION')
+  }
+  return parseOptions(networkSchema, { ...options, kind }, kind)
 }
 
 /** Gradients of sum(output * gradient). */

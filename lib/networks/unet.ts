@@ -9,6 +9,16 @@
  * Parameter names: `time.in`, `time.out`, `classes`, `input`, `down.L.blocks.I.{norm1,conv1,time,norm2,conv2,shortcut}`,
  * `down.L.attentions.I.{norm,qkv,out}`, `down.L.resample`, `middle.{block1,attention,block2}`, `up.L.…` as `down.L.…`,
  * `output.{norm,conv}`; each with `.weight` and `.bias`. `qkv` is 3C×C, convolutions are O×I×H×W.
+ *
+ * The public names of the same parameters, which `test/fixtures/public_networks.py` walks through:
+ * - improved and guided diffusion: `time_embed.{0,2}`, `label_emb`, `input_blocks.0.0`; then `input_blocks`, `middle_block` and
+ *   `output_blocks` in the order of their running, a block (and its attention, and on the way up its resampling) in each; `out.{0,2}`.
+ *   In a block `in_layers.{0,2}`, `emb_layers.1`, `out_layers.{0,3}`, `skip_connection`; in an attention `norm`, `qkv`, `proj_out`.
+ * - EDM's DhariwalUNet: `map_layer{0,1}`, `map_augment`, `map_label` (transposed: `classes` has a row per class), `enc.NxN_conv`,
+ *   `{enc,dec}.NxN_{blockI,in0,in1}`, `enc.NxN_down` and `dec.NxN_up` (ours belong to the level they come from), `out_{norm,conv}`. In a
+ *   block `norm0`, `conv0`, `affine`, `norm1`, `conv1`, `skip`, and of its attention `norm2`, `qkv`, `proj`, whose rows are channel
+ *   by channel q, k, v.
+ * - score-SDE's `ddpm`: `all_modules` in the order of their running; `GroupNorm_N`, `Conv_N`, `Dense_0`, `NIN_N` (transposed).
  */
 import * as z from 'zod'
 import type { ImageShape } from '../datasets/data-set.js'

@@ -20,10 +20,8 @@ Napi::Value network_create(const Napi::CallbackInfo& info) {
       [](Napi::Env env, const NetworkPointer& network) { return wrap(env, network); });
 }
 
-Napi::Value network_parameters(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  const auto network = unwrap<WeightedNetwork>(info[0]);
-  const auto& entries = network->network->parameters().entries();
+Napi::Value rows_of(Napi::Env env, const Network& network) {
+  const auto& entries = network.parameters().entries();
   const Napi::Array result = Napi::Array::New(env, entries.size());
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const Napi::Object row = Napi::Object::New(env);
@@ -34,6 +32,14 @@ Napi::Value network_parameters(const Napi::CallbackInfo& info) {
   }
   return result;
 }
+
+Napi::Value network_describe(const Napi::CallbackInfo& info) {
+  return run_job(
+      info.Env(), nullptr, [kind = text_of(info[0], "kind"), settings = settings_of(info[1])] { return build_network(kind, settings); },
+      [](Napi::Env env, const std::shared_ptr<Network>& network) { return rows_of(env, *network); });
+}
+
+Napi::Value network_parameters(const Napi::CallbackInfo& info) { return rows_of(info.Env(), *unwrap<WeightedNetwork>(info[0])->network); }
 
 Napi::Value network_read(const Napi::CallbackInfo& info) {
   return run_job(
@@ -88,6 +94,7 @@ Napi::Value pass_backward(const Napi::CallbackInfo& info) {
 
 void export_networks(Napi::Env env, Napi::Object exports) {
   export_function(env, exports, "networkCreate", network_create);
+  export_function(env, exports, "networkDescribe", network_describe);
   export_function(env, exports, "networkParameters", network_parameters);
   export_function(env, exports, "networkRead", network_read);
   export_function(env, exports, "networkWrite", network_write);

@@ -28,7 +28,7 @@ test('no wrong argument of any function crashes the process: each is a typed err
       version: [], memory: [], setThreads: [1], cudaDeviceCount: [], cancellationCreate: [], cancel: [spare], dispose: [spare],
       tensorCreate: [new Uint8Array(4), [1], 'float32'], tensorInfo: [image], tensorData: [image], tensorConvert: [image, 'float32', 'cpu'],
       randomNormal: [1, 0, 0, Float64Array.of(0), [1, 2], 'cpu'], networkCreate: ['unet', networkSettings, 1, 'cpu'],
-      networkParameters: [network], networkRead: [network, 'input.bias'], networkWrite: [network, 'input.bias', value],
+      networkDescribe: ['unet', networkSettings], networkParameters: [network], networkRead: [network, 'input.bias'], networkWrite: [network, 'input.bias', value],
       networkForward: [network, image, labels, null, null, false, 'float32', cancellation], passOutput: [pass], passBackward: [pass, image],
       trainingCreate: [network, settings], trainingStep: [training, batch, cancellation], pairingCosts: [image, batch.examples, batch.epochs, 1], trainingTensors: [training],
       trainingRead: [training, 'average.0.input.bias'], trainingWrite: [training, 'average.0.input.bias', value], trainingAveraged: [training, 0],
@@ -70,7 +70,7 @@ test('no wrong argument of any function crashes the process: each is a typed err
         for (const field of Object.keys(fields)) {
           for (const other of strange) {
             const changed = { ...fields, [field]: other }
-            if (other === undefined && name === 'networkCreate') delete changed[field]
+            if (other === undefined && (name === 'networkCreate' || name === 'networkDescribe')) delete changed[field]
             await attempt(name, Object.assign([...values], { [place]: changed }))
           }
         }

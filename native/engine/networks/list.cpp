@@ -33,11 +33,15 @@ bool fused_norms_by_default() {
   return on;
 }
 
-std::shared_ptr<WeightedNetwork> create_network(const std::string& kind, const Settings& settings, double seed, const at::Device& device) {
+std::shared_ptr<Network> build_network(const std::string& kind, const Settings& settings) {
   const auto found = networks().find(kind);
   DPM_CHECK(found != networks().end(), "DPM_INVALID_ARGUMENT", "There is no native network named \"" + kind + "\".");
+  return found->second(settings);
+}
+
+std::shared_ptr<WeightedNetwork> create_network(const std::string& kind, const Settings& settings, double seed, const at::Device& device) {
   auto result = std::make_shared<WeightedNetwork>();
-  const std::shared_ptr<Network> network = found->second(settings);
+  const std::shared_ptr<Network> network = build_network(kind, settings);
   result->network = network;
   const ParameterList& list = result->network->parameters();
   result->flat = list.allocate(device);

@@ -111,6 +111,9 @@ struct WeightedNetwork {
 // 3×32×32.
 std::string shape_text(at::IntArrayRef shape);
 
+// The network's structure alone, without memory for weights. Throws DPM_INVALID_ARGUMENT for an unknown kind.
+std::shared_ptr<Network> build_network(const std::string& kind, const Settings& settings);
+
 std::shared_ptr<WeightedNetwork> create_network(const std::string& kind, const Settings& settings, double seed, const at::Device& device);
 
 }  // namespace dpm
