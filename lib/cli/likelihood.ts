@@ -34,14 +34,18 @@ Examples:
   dpm-torch likelihood runs/cifar10 --method vlb --set times=50 --split train
   dpm-torch likelihood runs/cifar10 --method ode --set tolerance=1e-4 --set draws=5
 
-vlb sums the terms of the variational bound (an upper bound of the bits), and draws the rate-distortion curve; ode follows
-the probability flow. Both are -log2 p / D of 8-bit data, so they compare with published bits per dimension.`
+vlb sums the terms of the variational bound (an upper bound of the bits), and draws the rate-distortion curve; continuous-vlb is
+the bound of continuous time; ode follows the probability flow. All are -log2 p / D of 8-bit data, so they compare with
+published bits per dimension.`
 
 export function likelihoodCommand(): Command {
   return new Command('likelihood')
     .description('compute bits per dimension of a run on images of its data')
     .argument('<run>', 'a run folder, or a .safetensors checkpoint')
-    .option('--method <name>', 'vlb or ode (default: vlb where the schedule has discrete times)')
+    .option(
+      '--method <name>',
+      'vlb, continuous-vlb or ode (default: vlb where the schedule has discrete times, else ode)',
+    )
     .option(
       '--images <number>',
       'how many images, chosen by the seed; as many as there are at most',
@@ -224,6 +228,11 @@ const detailRows = {
     ['decoder', `tanh ${decoders.tanh.toFixed(4)}, erf ${decoders.erf.toFixed(4)}`],
     ...(prior === null ? [] : [['prior', prior.toExponential(2)] as const]),
     ...(terms[0] ? [['at time 0', terms[0].bits.toFixed(4)] as const] : []),
+  ],
+  'continuous-vlb': ({ reconstruction, prior, diffusion }) => [
+    ['reconstruction', reconstruction.toFixed(4)],
+    ['prior', prior.toExponential(2)],
+    ['diffusion', diffusion.toFixed(4)],
   ],
   ode: ({ evaluations, offset }) => [
     ['evaluations', `${evaluations.toFixed(1)} per image`],

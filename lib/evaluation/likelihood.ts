@@ -8,22 +8,26 @@ import type { DataSet } from '../datasets/data-set.js'
 import { expected, throwIfAborted } from '../errors.js'
 import { type KindSchema, nameOrOptions, schemasOf } from '../options/kind-schema.js'
 import { parseOptions } from '../options/options.js'
+import { type ContinuousVlbDetails, continuousVlb } from './continuous-likelihood.js'
 import { type OdeDetails, ode } from './flow-likelihood.js'
 import type { LikelihoodMethod, LikelihoodModel } from './likelihood-method.js'
 import { type VlbDetails, vlb } from './variational-likelihood.js'
 
 /** Every way of computing a likelihood, by kind. A new one is a file beside this one and a line here. */
-export const likelihoods = { vlb, ode } satisfies Record<string, LikelihoodMethod<KindSchema, LikelihoodDetails>>
+export const likelihoods = { vlb, 'continuous-vlb': continuousVlb, ode } satisfies Record<
+  string,
+  LikelihoodMethod<KindSchema, LikelihoodDetails>
+>
 
 /** What a method found beside the bits per dimension; `kind` says which. */
-export type LikelihoodDetails = VlbDetails | OdeDetails
+export type LikelihoodDetails = VlbDetails | ContinuousVlbDetails | OdeDetails
 
 export const likelihoodSchema = nameOrOptions(z.discriminatedUnion('kind', schemasOf(likelihoods)))
 export type LikelihoodMethodOptions = z.input<typeof likelihoodSchema>
 export type LikelihoodMethodSettings = z.output<typeof likelihoodSchema>
 
 export interface LikelihoodOptions {
-  /** `vlb` or `ode`, or the options of one. */
+  /** `vlb`, `continuous-vlb` or `ode`, or the options of one. */
   readonly method: LikelihoodMethodOptions
   /** How many images, chosen by the seed; all of the data when absent. */
   readonly images?: number | undefined

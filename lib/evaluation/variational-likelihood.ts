@@ -90,7 +90,7 @@ function checkedSchedule({ denoiser }: LikelihoodModel, { times, paths }: VlbSet
   if (steps === undefined) {
     throw new DpmError(
       'DPM_INVALID_OPTION',
-      `The method "vlb" sums a term for each time of a discrete schedule, but time is continuous in schedule \`${schedule.name}\`. Use the method "ode".`,
+      `The method "vlb" sums a term for each time of a discrete schedule, but time is continuous in schedule \`${schedule.name}\`. Use the method "continuous-vlb" or "ode".`,
     )
   }
   if (times !== null && times > steps - 1) {

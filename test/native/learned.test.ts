@@ -216,5 +216,11 @@ describe('a learned schedule', () => {
       images: 2,
     })
     expect(bitsPerDimension).toBeGreaterThan(0)
+    const bound = await evaluateLikelihood(likelihoodModel(model, trainer.dataSet), trainer.dataSet, {
+      method: { kind: 'continuous-vlb', levels: 4 },
+      images: 2,
+    })
+    expect(bound.details).toMatchObject({ kind: 'continuous-vlb', prior: expect.any(Number) })
+    expect(bound.bitsPerDimension).toBeGreaterThan(0)
   })
 })

@@ -51,6 +51,17 @@ describe('reconstruction', () => {
   })
 })
 
+test('what the decoder costs beyond the entropy of the noise falls to the width of a value, where it is smooth: log of 2/255', () => {
+  // Bits lost by cutting a smooth density into values: 0 where noise is wide, more and more where it is narrower than a value.
+  const lost = (gamma: number): number =>
+    reconstructionTerm(gamma, sharesOf([128])).value -
+    0.5 * Math.log(2 * Math.PI * Math.E * Math.exp(gamma)) +
+    Math.log(2 / 255)
+  expect(Math.abs(lost(-8))).toBeLessThan(1e-13)
+  expect(lost(-11)).toBeGreaterThan(1e-6)
+  expect(lost(-14)).toBeGreaterThan(0.5)
+})
+
 test("the prior's is the mean divergence of two Gaussians", () => {
   for (const gamma of [-3, 0, 5, 9]) {
     const [signal, noise] = [1 / (1 + Math.exp(gamma)), 1 / (1 + Math.exp(-gamma))]

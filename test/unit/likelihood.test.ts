@@ -211,7 +211,12 @@ describe('what cannot be is refused', () => {
     })
 
   test.each([
-    [scheduleOf('vp-sde'), 'vlb', {}, /time is continuous in schedule `vp-sde`. Use the method "ode"/],
+    [
+      scheduleOf('vp-sde'),
+      'vlb',
+      {},
+      /time is continuous in schedule `vp-sde`. Use the method "continuous-vlb" or "ode"/,
+    ],
     [cosine(10), 'vbl', {}, /Did you mean "vlb"/],
     [cosine(10), { kind: 'vlb', times: 10 }, {}, /at most 9 for a schedule of 10 times for `times`/],
     [cosine(10), { kind: 'vlb', times: 3, paths: 2 }, {}, /Give one or the other/],
