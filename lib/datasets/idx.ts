@@ -5,7 +5,7 @@
 import { access, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { gunzip } from 'node:zlib'
+import { constants, gunzip, type ZlibOptions } from 'node:zlib'
 import * as z from 'zod'
 import { DpmError, throwIfAborted } from '../errors.js'
 import { defineDataSet } from './define-data-set.js'
@@ -35,6 +35,8 @@ export type IdxSettings = z.output<typeof idxSchema>
 /** unsigned bytes (0x08) in three dimensions, and in one. */
 const imagesMagic = 0x00000803
 const labelsMagic = 0x00000801
+/** Deflate cannot shrink further than 1032 : 1. */
+const largestRatio = 1032
 
 export const idx = defineDataSet({
   name: 'idx',
@@ -93,9 +95,9 @@ interface Idx {
 }
 
 async function readIdx(path: string, magic: number, what: string): Promise<Idx> {
-  const file = await unpack(path, await readFile(path).catch(missingOr(path)))
   const dimensions = magic & 0xff
   const headerBytes = 4 + 4 * dimensions
+  const file = await unpack(path, await readFile(path).catch(missingOr(path)), (start) => sizeOf(start, dimensions))
   const found = file.length >= headerBytes ? file.readUInt32BE(0) : -1
   if (found !== magic) {
     throw new DpmError(
@@ -127,10 +129,25 @@ async function readLabels(path: string, count: number): Promise<Idx> {
   return labels
 }
 
-/** The bytes of a file that may be gzipped: its first two bytes say so, whatever its name. */
-async function unpack(path: string, file: Buffer): Promise<Buffer> {
+/** Bytes of a whole file, as its beginning claims; 0 where that is too short to. */
+function sizeOf(start: Buffer, dimensions: number): number {
+  const headerBytes = 4 + 4 * dimensions
+  if (start.length < headerBytes) return 0
+  const sizes = Array.from({ length: dimensions }, (_, i) => start.readUInt32BE(4 + 4 * i))
+  return headerBytes + sizes.reduce((a, b) => a * b, 1)
+}
+
+/**
+ * The bytes of a file that may be gzipped: its first two bytes say so, whatever its name. No more is unpacked than its
+ * beginning claims and gzip can hold: a small file does not fill the memory.
+ */
+async function unpack(path: string, file: Buffer, claimOf: (start: Buffer) => number): Promise<Buffer> {
   if (file[0] !== 0x1f || file[1] !== 0x8b) return file
-  return promisify(gunzip)(file).catch((error: unknown) => {
+  const start = await promisify<Buffer, ZlibOptions, Buffer>(gunzip)(file.subarray(0, 1024), {
+    finishFlush: constants.Z_SYNC_FLUSH,
+  }).catch(() => Buffer.alloc(0))
+  const maxOutputLength = Math.max(64, Math.min(claimOf(start), file.length * largestRatio)) + 1
+  return promisify<Buffer, ZlibOptions, Buffer>(gunzip)(file, { maxOutputLength }).catch((error: unknown) => {
     throw new DpmError('DPM_DATA_INVALID', `${path} is not a whole gzip file: ${String(error)}. Fetch it again.`, {
       cause: error,
       details: { path },
