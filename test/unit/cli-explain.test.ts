@@ -47,6 +47,7 @@ describe('explain', () => {
       name,
       '--set',
       rectified.includes(name) ? flow : 'diffusion.loss=l2',
+      ...(name === 'repaint' ? ['--inpaint'] : []),
     )
     if (samplers[name as keyof typeof samplers].adaptive) {
       expect(code).toBe(2)
@@ -97,7 +98,7 @@ describe('list', () => {
   test('refuses a part that there is not', async () => {
     expect(await run('list', 'sampler')).toMatchObject({
       code: 2,
-      err: expect.stringContaining('Expected one of datasets'),
+      err: expect.stringMatching(/Expected one of .*datasets, .*samplers, .* but received "sampler"/),
     })
   })
 })
