@@ -2,8 +2,11 @@
 import { importers } from './checkpoints/import/list.js'
 import { datasets } from './datasets/list.js'
 import { bounds } from './diffusion/bounds/list.js'
+import { couplings } from './diffusion/coupling.js'
+import { clips } from './diffusion/diffusion-options.js'
 import { guidances } from './diffusion/guidance/list.js'
 import { losses } from './diffusion/loss.js'
+import { learnedLogVariances, variances } from './diffusion/posterior.js'
 import { predictions } from './diffusion/predictions/list.js'
 import { schedules } from './diffusion/schedules/list.js'
 import { timeLabels } from './diffusion/time-label.js'
@@ -17,7 +20,9 @@ import { spacings } from './sampling/spacings/list.js'
 
 export const catalog = {
   bounds,
+  clips,
   conditions,
+  couplings,
   datasets,
   guidances,
   importers,
@@ -30,5 +35,6 @@ export const catalog = {
   spacings,
   timeLabels,
   timeSamplers,
+  variances: { ...variances, ...learnedLogVariances },
   weightings,
 } as const

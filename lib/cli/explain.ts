@@ -93,7 +93,8 @@ async function recorded(sampler: string, flags: ExplainFlags): Promise<Program> 
     condition: flags.guidance === undefined ? 'null' : 'given',
     guidance: createGuidance(parseGuidance(flags.guidance ?? 1)),
     guides: [],
+    // What a sampler cannot do without is there.
     start: sampler === 'ddim-inversion' ? 'given' : 'noise',
-    inpaint: flags.inpaint === true,
+    inpaint: flags.inpaint === true || sampler === 'repaint',
   })
 }

@@ -1,7 +1,7 @@
 /** `dpm-torch list`: everything that has a name. */
 import { Command } from 'commander'
 import { expected } from '../errors.js'
-import type { OptionRow } from '../options/options.js'
+import { nearest, type OptionRow, optionRowsOf } from '../options/options.js'
 import { type CommonFlags, jsonFlag } from './flags.js'
 import { wrapped } from './words.js'
 
@@ -33,9 +33,10 @@ async function run(part: string | undefined, flags: CommonFlags): Promise<void> 
   }
   const entries = Object.hasOwn(parts, part) ? parts[part] : undefined
   if (!entries) {
-    throw expected(`one of ${Object.keys(parts).join(', ')}`, 'part', part, '', 'DPM_INVALID_OPTION')
+    const near = nearest(part, Object.keys(parts))
+    const cure = near ? `Did you mean "${near}"?` : ''
+    throw expected(`one of ${Object.keys(parts).join(', ')}`, 'part', part, cure, 'DPM_INVALID_OPTION')
   }
-  const { optionRowsOf } = await import('../options/options.js')
   const listed = Object.entries(entries).map(([name, entry]): Entry => {
     const rows = hasSchema(entry) ? optionRowsOf(entry.schema) : []
     return { name, options: rows.filter(({ path }) => path !== 'kind') }

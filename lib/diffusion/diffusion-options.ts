@@ -19,24 +19,32 @@ import type { Weighting, WeightingDefinition } from './weighting.js'
 import { weightings } from './weightings/list.js'
 
 /** What keeps the predicted clean image in range while sampling. */
-export const clipSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('none') }),
-  z
-    .strictObject({
-      kind: z.literal('range'),
-      low: z.number().default(-1).describe('smallest value of a clean image'),
-      high: z.number().default(1).describe('largest value of a clean image'),
-    })
-    .refine(({ low, high }) => low < high, { error: 'Expected a range whose low is below its high' }),
-  z
-    .strictObject({
-      kind: z.literal('dynamic'),
-      quantile: z.number().gt(0).max(1).default(0.995).describe("share of an image's values that must fit (Imagen)"),
-      low: z.number().positive().default(1).describe('smallest threshold, and the range that results'),
-      high: z.number().positive().default(1e6).describe('largest threshold'),
-    })
-    .refine(({ low, high }) => low <= high, { error: 'Expected thresholds whose low is at most their high' }),
-])
+export const clips = {
+  none: { schema: z.strictObject({ kind: z.literal('none') }) },
+  range: {
+    schema: z
+      .strictObject({
+        kind: z.literal('range'),
+        low: z.number().default(-1).describe('smallest value of a clean image'),
+        high: z.number().default(1).describe('largest value of a clean image'),
+      })
+      .refine(({ low, high }) => low < high, { error: 'Expected a range whose low is below its high' }),
+  },
+  dynamic: {
+    schema: z
+      .strictObject({
+        kind: z.literal('dynamic'),
+        quantile: z.number().gt(0).max(1).default(0.995).describe("share of an image's values that must fit (Imagen)"),
+        low: z.number().positive().default(1).describe('smallest threshold, and the range that results'),
+        high: z.number().positive().default(1e6).describe('largest threshold'),
+      })
+      .refine(({ low, high }) => low <= high, { error: 'Expected thresholds whose low is at most their high' }),
+  },
+} as const
+
+export const clipSchema = nameOrOptions(
+  z.discriminatedUnion('kind', [clips.none.schema, clips.range.schema, clips.dynamic.schema]),
+)
 
 export type ClipSettings = z.output<typeof clipSchema>
 

@@ -8,6 +8,7 @@ import { call, callSync } from '../native/call.js'
 import type { Network } from '../networks/network.js'
 import { Tensor } from '../tensor/tensor.js'
 import { nativeOptimizer } from './optimizer.js'
+import { createPairing, type NoisePairing } from './pair-noise.js'
 import type { RunSettings } from './run-options.js'
 
 export class TrainState implements Disposable {
@@ -16,9 +17,12 @@ export class TrainState implements Disposable {
   /** What is drawn from: the first averaged copy, or the network itself where there is none. */
   readonly averaged: NetworkHandle
   readonly #ownsAveraged: boolean
+  /** Who is mixed with whose noise; undefined where each image has its own. */
+  readonly pairing: NoisePairing | undefined
 
-  private constructor(network: Network, training: TrainingHandle, averages: number) {
+  private constructor(network: Network, training: TrainingHandle, averages: number, pairing: NoisePairing | undefined) {
     this.network = network
+    this.pairing = pairing
     this.#training = training
     this.#ownsAveraged = averages > 0
     this.averaged = averages > 0 ? callSync((binding) => binding.trainingAveraged(training, 0)) : network.handle
@@ -36,7 +40,9 @@ export class TrainState implements Disposable {
         precision: settings.precision,
       }),
     )
-    return new TrainState(network, training, averaging.length)
+    const { channels, height, width } = network.image
+    const pairing = createPairing(settings.diffusion.coupling, [channels, height, width], settings.seed)
+    return new TrainState(network, training, averaging.length, pairing)
   }
 
   async step(batch: NativeBatch, signal?: AbortSignal): Promise<NativeStepReport> {

@@ -7,7 +7,6 @@ import type { Observation } from '../diffusion/learned/learner.js'
 import type { BatchRows } from '../diffusion/objective.js'
 import { type NativeStepReport, type NativeUpdate, rowFields } from '../native/binding.js'
 import { Tensor } from '../tensor/tensor.js'
-import { pairNoise } from './pair-noise.js'
 import type { RunSettings } from './run-options.js'
 import type { TrainState } from './train-state.js'
 
@@ -54,8 +53,7 @@ export async function runUpdate(
   const classes = trainingClasses(settings, dataSet.classes.length, batch)
   const { channels, height, width } = dataSet
   const size = channels * height * width
-  using whole = Tensor.from(batch.images, [total, channels, height, width])
-  const keys = await pairNoise(settings.diffusion.coupling, whole, batch, settings.seed)
+  const keys = await state.pairing?.keysOf(batch, signal)
   const jobs: Promise<NativeStepReport>[] = []
   for (let begin = 0; begin < total; begin += part) {
     const end = Math.min(begin + part, total)

@@ -27,6 +27,7 @@ const cases = [
   { recipe: 'score-sde-ve', silent: 0.5, reached: 0.15 },
   { recipe: 'edm', silent: 1.8, reached: 0.6 },
   { recipe: 'flow-matching', silent: 1.75, reached: 0.5 },
+  { recipe: 'ot-cfm', silent: 1.75, reached: 0.5 },
   { recipe: 'vdm', silent: 10.2, reached: 6 },
 ] as readonly {
   readonly recipe: string

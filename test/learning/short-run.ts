@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createBatches } from '../../lib/datasets/batches.js'
 import { type DataSettings, dataSchema, openDataSet } from '../../lib/datasets/list.js'
+import { type Coupling, couplings, type Pairing } from '../../lib/diffusion/coupling.js'
 import { shrink } from '../../lib/images/shrink.js'
 import { Tensor, type Trainer } from '../../lib/index.js'
 import { type Row, rowFields } from '../../lib/native/binding.js'
@@ -81,6 +82,21 @@ export function shortRun(recipe: string, data: DataSettings, changes: Readonly<R
   )
 }
 
+/** The noise of each image. */
+function dealt(coupling: Coupling, clean: Float64Array, noises: readonly Float64Array[]): readonly Float64Array[] {
+  const pairing: Pairing | undefined = couplings[coupling]
+  if (!pairing) return noises
+  const elements = clean.length / noises.length
+  const costs = noises.flatMap((_, n) =>
+    noises.map((noise) => noise.reduce((sum, value, i) => sum + ((clean[n * elements + i] ?? 0) - value) ** 2, 0)),
+  )
+  const work = pairing(costs, noises.length)
+  for (;;) {
+    const { done, value } = work.next()
+    if (done) return Array.from(value, (noise) => noises[noise] ?? new Float64Array())
+  }
+}
+
 /** The first batch's loss, and what a network that answers 0 would have. */
 export interface FirstLoss {
   readonly loss: number
@@ -105,9 +121,10 @@ export async function firstLoss(trainer: Trainer): Promise<FirstLoss> {
   ) as Row[]
   const elements = size * size
   const clean = Float64Array.from(first.images, (byte) => byte / 127.5 - 1)
-  const noise = rows.map((_, n) =>
+  const own = rows.map((_, n) =>
     normals(settings.seed, 'training', first.epochs[n] ?? 0, first.indices[n] ?? 0, elements),
   )
+  const noise = dealt(settings.diffusion.coupling, clean, own)
   const x = new Float32Array(batch * elements)
   rows.forEach(({ cIn, alpha, sigma }, n) => {
     for (let i = 0; i < elements; i++) {

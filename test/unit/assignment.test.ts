@@ -1,6 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { assignment } from '../../lib/diffusion/assignment.js'
+import { assignment as pausing } from '../../lib/diffusion/assignment.js'
 import { normals } from '../../lib/random/philox.js'
+
+/** The assignment without its pauses. */
+function assignment(costs: ArrayLike<number>, size: number): Int32Array {
+  const work = pausing(costs, size)
+  for (;;) {
+    const { done, value } = work.next()
+    if (done) return value
+  }
+}
 
 const total = (costs: ArrayLike<number>, columns: ArrayLike<number>): number =>
   Array.from(columns).reduce((sum, column, row) => sum + (costs[row * columns.length + column] ?? Number.NaN), 0)
@@ -52,6 +61,11 @@ describe('the cheapest assignment', () => {
         expect(cost(i, p) + cost(j, q)).toBeLessThanOrEqual(cost(i, q) + cost(j, p) + 1e-12)
       }
     }
+  })
+
+  test('pauses after every row', () => {
+    const pauses = [...pausing(normals(5, 'coupling', 0, 0, 100), 10)]
+    expect(pauses).toHaveLength(10)
   })
 
   test('refuses what has no answer', () => {

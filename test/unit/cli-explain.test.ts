@@ -98,7 +98,7 @@ describe('list', () => {
   test('refuses a part that there is not', async () => {
     expect(await run('list', 'sampler')).toMatchObject({
       code: 2,
-      err: expect.stringMatching(/Expected one of .*datasets, .*samplers, .* but received "sampler"/),
+      err: expect.stringContaining('for `part` but received "sampler". Did you mean "samplers"?'),
     })
   })
 })

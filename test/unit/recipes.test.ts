@@ -193,6 +193,35 @@ test('vdm is configs/cifar10.py of google-research/vdm with the monotone network
   expect(budget).toEqual({ steps: 10_000_000 })
 })
 
+test('flow-matching and ot-cfm are what Tong et al. 2023 ran (arXiv 2302.00482; train_cifar10.py), and differ in pairs only', () => {
+  const [flow, paired] = [resolveRecipe('flow-matching'), resolveRecipe('ot-cfm')]
+  expect([flow.diffusion.coupling, paired.diffusion.coupling]).toEqual(['independent', 'optimal-transport'])
+  const { name: _, description: __, ...rest } = paired
+  const changed = { ...flow, diffusion: { ...flow.diffusion, coupling: 'optimal-transport' } }
+  expect(changed).toMatchObject(rest)
+  expect(paired.network).toMatchObject({
+    channels: 128,
+    multipliers: [1, 2, 2, 2],
+    blocks: 2,
+    attentionResolutions: [16],
+    middleAttention: true,
+    headChannels: 64,
+    dropout: 0.1,
+  })
+  expect(paired.diffusion).toMatchObject({
+    schedule: { kind: 'rectified-flow' },
+    prediction: { kind: 'flow' },
+    times: { kind: 'uniform' },
+    loss: 'l2',
+  })
+  expect(paired.training).toMatchObject({ batch: 128, flip: true, clipNorm: 1 })
+  expect(paired.training.optimizer).toMatchObject({ kind: 'adam', beta1: 0.9, beta2: 0.999, weightDecay: 0 })
+  expect(paired.budget).toEqual({ steps: 400_000 })
+  const rate = createLearningRate(paired.training.learningRate, 400_000)
+  expect([0, 2500, 5000, 399_999].map(rate)).toEqual([0, 1e-4, 2e-4, 2e-4])
+  expect(paired.training.averaging.map((settings) => createAveraging(settings).decayAt(1, 128))).toEqual([0.9999])
+})
+
 describe('reading recipes', () => {
   const folder = mkdtempSync(join(tmpdir(), 'dpm-torch-recipes-'))
   const write = (name: string, content: unknown): string => {
