@@ -14,6 +14,7 @@ import { timeSamplers } from './diffusion/times/list.js'
 import { weightings } from './diffusion/weightings/list.js'
 import { likelihoods } from './evaluation/likelihood.js'
 import { conditions } from './generation/conditions/list.js'
+import { guides } from './generation/guides/list.js'
 import { networks } from './networks/list.js'
 import { samplers } from './sampling/samplers.js'
 import { spacings } from './sampling/spacings/list.js'
@@ -25,6 +26,7 @@ export const catalog = {
   couplings,
   datasets,
   guidances,
+  guides,
   importers,
   likelihoods,
   losses,

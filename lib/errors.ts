@@ -14,7 +14,7 @@ export const errorCodes = {
   DPM_ADDON_MISSING: 'the native addon is neither built nor prebuilt here',
   DPM_PLATFORM_UNSUPPORTED: 'this operating system, processor or C library is not supported',
   DPM_NATIVE: 'libtorch reported an error',
-  DPM_NON_FINITE: 'a loss or gradient became NaN or infinite',
+  DPM_NON_FINITE: 'a loss, a gradient or a sample became NaN or infinite',
   DPM_FILE_MISSING: 'a file or folder does not exist',
   DPM_FILE_INVALID: 'a file is truncated, corrupt or in another format',
   DPM_DATA_MISSING: 'the data set is not where it was looked for',

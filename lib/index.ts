@@ -30,8 +30,9 @@ export { type LikelihoodModelOptions, likelihoodModel } from './evaluation/likel
 // Draw from what was trained.
 export { Diffusion, type LoadOptions, type SampleProgress, type SampleStep } from './generation/diffusion.js'
 export type { GenerateGuide, GenerateOptions } from './generation/generate.js'
-export { guideOnClean } from './generation/guides.js'
-export type { Guide } from './generation/program-run.js'
+export { type Classifier, type ClassifierPass, guideByClassifier } from './generation/guides/classifier.js'
+export { guideOnClean } from './generation/guides/on-clean.js'
+export type { Guide, GuideLevel } from './generation/program-run.js'
 export { writeAnimation } from './images/animation.js'
 export { ImageGrid } from './images/grid.js'
 export { Images } from './images/image-batch.js'

@@ -20,6 +20,7 @@ import type { SpacingOptions } from '../sampling/spacings/list.js'
 import { Tensor } from '../tensor/tensor.js'
 import { AdaptiveRun, adaptiveSteps } from './adaptive-run.js'
 import type { Condition } from './conditions/condition.js'
+import { inChunks } from './guides/in-chunks.js'
 import { maskTensor, pictureTensor } from './pictures.js'
 import { type Guide, ProgramRun } from './program-run.js'
 
@@ -42,7 +43,10 @@ export interface Source {
 
 /** Something to be had more of: the gradient of its logarithm moves every step. */
 export interface GenerateGuide {
-  /** ∇ log p(wanted | x) at a level, N×C×H×W: x = alpha · clean + sigma · noise. See `guideOnClean`. */
+  /**
+   * ∇ log p(wanted | x) at a level, N×C×H×W: x = alpha · clean + sigma · noise. It is asked about a chunk of images at a time. See
+   * `guideOnClean` and `guideByClassifier`.
+   */
   readonly gradient: Guide
   /** 1 when absent. */
   readonly scale?: number | undefined
@@ -249,6 +253,10 @@ export async function startGeneration(source: Source, options: GenerateOptions):
   const samples = Float64Array.from(options.samples ?? Array.from({ length: count }, (_, index) => index))
   if (samples.length !== count)
     throw expected(`${count} noise keys`, 'samples', samples.length, '', 'DPM_INVALID_OPTION')
+  for (const key of samples) {
+    if (Number.isInteger(key) && key >= 0 && key < 2 ** 32) continue
+    throw expected('whole numbers from 0 to 2^32 - 1', 'samples', key, '', 'DPM_INVALID_OPTION')
+  }
   const context = recordContext(source, options)
   const settings = parseSampler(options.sampler ?? 'ddim')
   const definition = samplerDefinition(settings)
@@ -259,12 +267,14 @@ export async function startGeneration(source: Source, options: GenerateOptions):
   const x = await inputs.hold(firstNoise(source, options, seed, samples))
   const image =
     options.image && (await inputs.hold(pictureTensor(options.image.images, source.image, count, 'image.images')))
+  const size = chunk ?? Math.min(count, largestChunk)
   const runOptions = {
-    chunk: chunk ?? Math.min(count, largestChunk),
+    chunk: size,
     classes,
     image: await inputs.hold(conditioningImage(source, options, count)),
     precision: source.precision,
-    guides: (options.guides ?? []).map(({ gradient }) => gradient),
+    // An adaptive sampler asks about one image at a time anyway.
+    guides: (options.guides ?? []).map(({ gradient }) => (definition.adaptive ? gradient : inChunks(gradient, size))),
   }
   const made = { count, classes, program, steps: program?.steps ?? adaptiveSteps }
   const weaker = options.weaker?.source.network
@@ -319,7 +329,11 @@ async function firstNoise(
   if (initial.shape.join() !== shape.join()) {
     throw expected(`a tensor of shape ${shape.join('×')}`, 'initial', initial.shape.join('×'))
   }
-  return initial.to({ dtype: 'float32', device })
+  using float = await initial.to({ dtype: 'float32', device: 'cpu' })
+  const values = await float.data()
+  const bad = values.findIndex((value) => !Number.isFinite(value))
+  if (bad >= 0) throw expected('finite numbers', 'initial', values[bad], `That is element ${bad}.`)
+  return float.to({ device })
 }
 
 /** What a super-resolution network sees beside x. */

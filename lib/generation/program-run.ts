@@ -6,8 +6,11 @@ import type { Precision } from '../native/device.js'
 import { encodeProgram, type Program } from '../sampling/program.js'
 import { Tensor } from '../tensor/tensor.js'
 
-/** Where on the schedule a guide is asked. */
-export type GuideLevel = Omit<NativeQuestion, 'guide'>
+/** Where on the schedule a guide is asked, and about whom. */
+export interface GuideLevel extends Omit<NativeQuestion, 'guide'> {
+  /** Which samples of the run x holds, 0 … count-1, N; one that only fills x up is named twice. */
+  readonly places: readonly number[]
+}
 
 /**
  * A guide's gradient at x, N×C×H×W float32 of x's shape. x is disposed of when the promise settles, and so is the answer
@@ -34,12 +37,14 @@ export class ProgramRun implements Disposable {
   readonly program: Program
   readonly #handle: ExecutionHandle
   readonly #guides: readonly Guide[]
+  readonly #places: readonly number[]
   #asked: NativeQuestion | null = null
 
-  private constructor(program: Program, handle: ExecutionHandle, guides: readonly Guide[]) {
+  private constructor(program: Program, handle: ExecutionHandle, guides: readonly Guide[], count: number) {
     this.program = program
     this.#handle = handle
     this.#guides = guides
+    this.#places = Array.from({ length: count }, (_, place) => place)
   }
 
   /**
@@ -70,7 +75,7 @@ export class ProgramRun implements Disposable {
         precision,
       ),
     )
-    return new ProgramRun(program, handle, guides)
+    return new ProgramRun(program, handle, guides, options.samples.length)
   }
 
   /** Runs until `emits` more steps have passed, or to the end. Stops within one network block of an abort. */
@@ -103,7 +108,7 @@ export class ProgramRun implements Disposable {
     const guide = this.#guides[index]
     if (!guide) throw missing(`guide ${index}`, this.program)
     using x = Tensor.own<'float32'>(await call(undefined, (binding) => binding.executionRead(this.#handle, 'guide')))
-    using gradient = await guide(x, level)
+    using gradient = await guide(x, { ...level, places: this.#places })
     throwIfAborted(signal)
     await call(undefined, (binding) => binding.executionAnswer(this.#handle, gradient.handle))
     this.#asked = null

@@ -124,8 +124,12 @@ function startOf(
   const [first = schedule.clean] = levels
   const input = (name: string): ArrayLike<number> => {
     const found = inputs[name]
-    if (found?.length === count * elements) return found
-    throw expected(`${count} × ${elements} = ${count * elements} numbers`, name, found?.length)
+    if (found?.length !== count * elements) {
+      throw expected(`${count} × ${elements} = ${count * elements} numbers`, name, found?.length)
+    }
+    const bad = Array.prototype.findIndex.call(found, (value) => !Number.isFinite(value))
+    if (bad >= 0) throw expected('finite numbers', name, found[bad], `That is element ${bad}.`)
+    return found
   }
   const x = input('x')
   const made = {
@@ -171,7 +175,8 @@ async function denoiseEach(
         guides,
         inputs: { x: x.subarray(n * elements, (n + 1) * elements) },
         shape: [elements],
-        samples: [sample],
+        samples: [0],
+        places: [sample],
         seed: 0,
         signal,
       })

@@ -34,7 +34,11 @@ export function selectLevels(schedule: Schedule, selection: StepSelection = {}):
   const count = named ?? selection.steps ?? schedule.steps ?? continuousSteps
   const most = definition.wholeTimes ? (schedule.steps ?? Number.MAX_SAFE_INTEGER) : 1_000_000
   if (!Number.isInteger(count) || count < 1 || count > most) {
-    throw expected(`a whole number from 1 to ${most}`, 'steps', count, 'The schedule has no more times.')
+    const cure =
+      count > most && definition.wholeTimes
+        ? `Schedule \`${schedule.name}\` has no more times (\`schedule.steps\` is ${schedule.steps}), and spacing "${settings.kind}" visits none twice: use fewer steps, or a spacing that goes between times, such as "log-snr".`
+        : ''
+    throw expected(`a whole number from 1 to ${most}`, 'steps', count, cure)
   }
   return requireFalling([...definition.create(settings)(schedule, count), schedule.clean])
 }

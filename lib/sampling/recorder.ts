@@ -92,6 +92,10 @@ class Recording {
 
   constructor(context: RecordContext) {
     this.#context = context
+    context.guides.forEach(({ scale }, guide) => {
+      if (!Number.isFinite(scale))
+        throw expected('a finite number', `guides.${guide}.scale`, scale, '', 'DPM_INVALID_OPTION')
+    })
   }
 
   /** x at the first level. */
@@ -123,6 +127,7 @@ class Recording {
       variance,
       denoise: (x, level) => this.#clean(x, level, this.#outputs(x, level, false)),
       denoiseAncestral: (x, from, to, { step, variance: kind = variance }) => {
+        this.#requireVariance(kind)
         const outputs = this.#outputs(x, from, isLearned(kind) && to.sigma > 0)
         return { clean: this.#clean(x, from, outputs), noise: this.#ancestralNoise(outputs, from, to, step, kind) }
       },
@@ -169,17 +174,20 @@ class Recording {
     }
   }
 
+  #requireVariance(kind: VarianceKind): void {
+    const { learnsVariance, variance } = this.#context
+    if (!isLearned(kind) || learnsVariance) return
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `The sampler's \`variance\` is "${kind}", but the network has none: \`diffusion.variance\` is "${variance}". Use the variance "fixed-small" or "fixed-large", or train with a learned one.`,
+    )
+  }
+
   /** What the network says of x at a level: F with its coefficients, and v where a learned variance is asked for. */
   #outputs(x: Value, level: Level, learned: boolean): Outputs {
-    const { prediction, guidance, condition, label, learnsVariance } = this.#context
+    const { prediction, guidance, condition, label } = this.#context
     if (!(level.sigma > 0))
       throw expected('a level with noise', 'level', level, 'There is nothing to denoise in a clean image.')
-    if (learned && !learnsVariance) {
-      throw new DpmError(
-        'DPM_INVALID_OPTION',
-        'The sampler takes a learned variance but the network has none: `diffusion.variance` is fixed. Use the variance "fixed-small" or "fixed-large".',
-      )
-    }
     const { cIn } = prediction.numbers(level)
     const cNoise = label(level)
     const { terms, rescale } = guidance(level, condition)

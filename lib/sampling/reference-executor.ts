@@ -2,7 +2,7 @@
  * Runs a program in float64, with a network written in JavaScript: what the native executor is compared with, and what lets a
  * caller sample without the addon.
  */
-import { DpmError, expected, throwIfAborted } from '../errors.js'
+import { DpmError, type DpmErrorCode, expected, throwIfAborted } from '../errors.js'
 import { normals } from '../random/philox.js'
 import type { Condition, Instruction, Measure, Program, Register } from './program.js'
 import { validateProgram } from './validate-program.js'
@@ -22,10 +22,19 @@ export type ReferenceNetwork = (
   index: number,
 ) => ArrayLike<number> | Promise<ArrayLike<number>>
 
+/** Where a guide is asked. */
+export interface ReferenceGuideLevel {
+  readonly time: number
+  readonly alpha: number
+  readonly sigma: number
+  /** Which samples of the run x holds: 0 … count-1, N. */
+  readonly places: readonly number[]
+}
+
 /** The gradient of what is wanted with respect to x, N × elements. */
 export type ReferenceGuide = (
   x: Float64Array,
-  level: { readonly time: number; readonly alpha: number; readonly sigma: number },
+  level: ReferenceGuideLevel,
 ) => ArrayLike<number> | Promise<ArrayLike<number>>
 
 export interface ReferenceRun {
@@ -38,6 +47,8 @@ export interface ReferenceRun {
   readonly shape: readonly number[]
   /** The key of each sample's noise, N: the same index gives the same sample in any batch. */
   readonly samples: ArrayLike<number>
+  /** Which samples of a larger run these are, for guides; 0 … N-1 when absent. */
+  readonly places?: readonly number[] | undefined
   readonly seed: number
   /** Replaces the keyed normals, N × elements per step. */
   readonly noise?: ((step: number, purpose: number) => ArrayLike<number>) | undefined
@@ -59,7 +70,11 @@ export interface ReferenceResult {
   readonly evaluations: number
 }
 
-/** Runs the program to its end. @throws DpmError DPM_ABORTED, or DPM_INVALID_ARGUMENT for arrays of another length. */
+/**
+ * Runs the program to its end.
+ * @throws DpmError DPM_ABORTED, DPM_INVALID_ARGUMENT for arrays of another length and inputs that are not finite, DPM_NON_FINITE
+ *   for answers of a network or a guide that are not.
+ */
 export async function runReference(program: Program, run: ReferenceRun): Promise<ReferenceResult> {
   const steps = referenceSteps(program, run)
   while (true) {
@@ -91,10 +106,12 @@ class Machine {
   readonly #registers: readonly Float64Array<ArrayBuffer>[]
   readonly #elements: number
   readonly #size: number
+  readonly #places: readonly number[]
   evaluations = 0
 
   constructor(program: Program, run: ReferenceRun) {
     this.#run = run
+    this.#places = run.places ?? Array.from({ length: run.samples.length }, (_, place) => place)
     this.#elements = run.shape.reduce((product, size) => product * size, 1)
     this.#size = this.#elements * run.samples.length
     this.#registers = Array.from({ length: program.registers }, () => new Float64Array(this.#size))
@@ -106,7 +123,7 @@ class Machine {
           `Sampler \`${program.name}\` needs the input \`${name}\`, which is not given.`,
         )
       }
-      this.at(register).set(this.#checked(input, name))
+      this.at(register).set(this.#checked(input, name, 'DPM_INVALID_ARGUMENT'))
     }
   }
 
@@ -127,20 +144,17 @@ class Machine {
         const input = this.at(i.x).map((element) => i.cIn * element)
         this.evaluations += 1
         const output = await this.#run.network(input, i.cNoise, i.condition, i.network)
+        const name = `output of the network at label ${i.cNoise}`
         if (i.variance === undefined) {
-          out.set(this.#checked(output, 'output of the network'))
+          out.set(this.#checked(output, name, 'DPM_NON_FINITE'))
           return
         }
         const halves = Float64Array.from(output)
         if (halves.length !== 2 * this.#size) {
-          throw expected(
-            `2 × ${this.#size} numbers, as the sampler needs a learned variance,`,
-            'output of the network',
-            halves.length,
-          )
+          throw expected(`2 × ${this.#size} numbers, as the sampler needs a learned variance,`, name, halves.length)
         }
-        out.set(halves.subarray(0, this.#size))
-        this.at(i.variance).set(halves.subarray(this.#size))
+        out.set(this.#checked(halves.subarray(0, this.#size), name, 'DPM_NON_FINITE'))
+        this.at(i.variance).set(this.#checked(halves.subarray(this.#size), `variance in the ${name}`, 'DPM_NON_FINITE'))
         return
       }
       case 'combine': {
@@ -155,7 +169,7 @@ class Machine {
       case 'noise': {
         const { noise, samples, seed } = this.#run
         if (noise) {
-          out.set(this.#checked(noise(i.step, i.purpose), 'noise'))
+          out.set(this.#checked(noise(i.step, i.purpose), `noise of draw ${i.step}`, 'DPM_INVALID_ARGUMENT'))
           return
         }
         for (let n = 0; n < samples.length; n++) {
@@ -217,7 +231,9 @@ class Machine {
             `The program asks guide ${i.guide} but the run has ${this.#run.guides?.length ?? 0}. Give \`guides\`.`,
           )
         }
-        out.set(this.#checked(await guide(this.copy(i.x), i), 'gradient of the guide'))
+        const { time, alpha, sigma } = i
+        const gradient = await guide(this.copy(i.x), { time, alpha, sigma, places: this.#places })
+        out.set(this.#checked(gradient, `gradient of guide ${i.guide} at time ${time}`, 'DPM_NON_FINITE'))
         return
       }
       default:
@@ -225,9 +241,15 @@ class Machine {
     }
   }
 
-  #checked(array: ArrayLike<number>, name: string): ArrayLike<number> {
+  #checked(array: ArrayLike<number>, name: string, code: DpmErrorCode): ArrayLike<number> {
     if (array.length !== this.#size) {
       throw expected(`${this.#run.samples.length} × ${this.#elements} = ${this.#size} numbers`, name, array.length)
+    }
+    for (let element = 0; element < this.#size; element++) {
+      const value = array[element]
+      if (Number.isFinite(value)) continue
+      const place = `${this.#places[Math.floor(element / this.#elements)]}, element ${element % this.#elements}`
+      throw expected('finite numbers', name, value, `That is sample ${place}.`, code)
     }
     return array
   }

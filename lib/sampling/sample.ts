@@ -13,13 +13,13 @@ import { type PredictionOptions, resolvePrediction } from '../diffusion/predicti
 import { type Level, requireNoise, type Schedule } from '../diffusion/schedule.js'
 import { DpmError, expected } from '../errors.js'
 import { parseOptions } from '../options/options.js'
-import { normals } from '../random/philox.js'
+import { normals, seedKey } from '../random/philox.js'
 import { type NoisePurpose, purposeOf } from '../random/purposes.js'
 import { solveAdaptive } from './adaptive.js'
 import { selectLevels } from './levels.js'
 import type { Condition, Program } from './program.js'
 import type { RecordContext } from './recorder.js'
-import { type ReferenceGuide, type ReferenceNetwork, type ReferenceStep, referenceSteps } from './reference-executor.js'
+import { type ReferenceGuide, type ReferenceStep, referenceSteps } from './reference-executor.js'
 import { parseSampler, recordSampler, type SamplerOptions, samplerDefinition } from './samplers.js'
 import type { SpacingOptions } from './spacings/list.js'
 
@@ -31,6 +31,8 @@ export interface DenoiserLevel {
   readonly step: number
   readonly alpha: number
   readonly sigma: number
+  /** Which samples of the run x holds, 0 … count-1, N: all of them, but with an adaptive sampler, which asks for one. */
+  readonly places: readonly number[]
   /** With guidance: whether to answer for the condition or without it; `null` when there is no guidance. */
   readonly condition: Condition
 }
@@ -116,8 +118,11 @@ export async function* sampleSteps(options: SampleOptions): AsyncGenerator<Refer
   if (!varianceKinds.includes(variance)) {
     throw expected(`one of ${varianceKinds.join(', ')}`, 'variance', variance, '', 'DPM_INVALID_OPTION')
   }
-  const samples = options.samples ?? Array.from({ length: count }, (_, index) => index)
+  const every = Array.from({ length: count }, (_, index) => index)
+  const samples = options.samples ?? every
   if (samples.length !== count) throw expected(`${count} sample indices`, 'samples', samples.length)
+  // Also where none of them decides on anything: a wrong one is a mistake.
+  seedKey(seed)
   const schedule = resolveSchedule(options.schedule)
   const settings = parseSampler(options.sampler)
   const all = selectLevels(schedule, options)
@@ -147,19 +152,26 @@ export async function* sampleSteps(options: SampleOptions): AsyncGenerator<Refer
   }
   const x = options.initial ?? initialNoise(seed, samples, elements)
   const definition = samplerDefinition(settings)
-  const network: ReferenceNetwork = (input, label, condition, index) => {
+  const ask = (
+    input: Float64Array,
+    label: number,
+    condition: Condition,
+    index: number,
+    places: readonly number[],
+  ): ReturnType<Denoiser> => {
     const level = asked.level(label)
-    return (denoisers[index] ?? options.denoiser)(input, { ...level, step: asked.step(level), condition })
+    return (denoisers[index] ?? options.denoiser)(input, { ...level, step: asked.step(level), places, condition })
   }
   const gradients = guides.map(({ gradient }) => gradient)
+  if (inpaint) requireShares(inpaint.mask)
   const inputs = { x, ...(image && { image: image.data }), ...inpaint }
   if (definition.adaptive) {
     const solution = yield* solveAdaptive(definition, settings, context, {
       // One sample after another, since each has its own level.
       async ask(questions) {
         const outputs: ArrayLike<number>[] = []
-        for (const { x, label, condition, network: index } of questions) {
-          outputs.push(await network(x, label, condition, index))
+        for (const { x, label, condition, network, sample } of questions) {
+          outputs.push(await ask(x, label, condition, network, [sample]))
         }
         return outputs
       },
@@ -173,7 +185,7 @@ export async function* sampleSteps(options: SampleOptions): AsyncGenerator<Refer
   }
   const program = recordSampler(settings, context)
   const { output, evaluations } = yield* referenceSteps(program, {
-    network,
+    network: (input, label, condition, index) => ask(input, label, condition, index, every),
     guides: gradients,
     inputs,
     shape,
@@ -239,6 +251,13 @@ function checkedShape(shape: readonly number[]): [number, ...number[]] {
     throw expected('whole numbers above 0, the count of samples first,', 'shape', shape)
   }
   return [count, ...rest]
+}
+
+function requireShares(mask: ArrayLike<number>): void {
+  for (let i = 0; i < mask.length; i++) {
+    const share = mask[i] ?? Number.NaN
+    if (!(share >= 0 && share <= 1)) throw expected('numbers from 0 to 1', 'inpaint.mask', share)
+  }
 }
 
 function resolveSchedule(schedule: SampleOptions['schedule']): Schedule {

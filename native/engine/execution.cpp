@@ -14,6 +14,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "ops/launch.h"
@@ -106,6 +107,7 @@ Execution::Progress Execution::advance(std::int64_t emits, const std::function<v
       emitted_x_ = source(instruction.reg(0));
       emitted_clean_ = source(instruction.reg(1));
       progress_.step = static_cast<int>(instruction.operands[2]);
+      note_finite(progress_.step, emitted_x_, emitted_clean_);
       ++progress_.emits;
       if (on_emit) on_emit(progress_);
       --emits;
@@ -114,8 +116,10 @@ Execution::Progress Execution::advance(std::int64_t emits, const std::function<v
     }
     ++next_;
   }
-  broken_ = false;
   progress_.done = next_ == program_.instructions.size();
+  if (progress_.done) note_finite(progress_.step, source(program_.output), source(program_.output));
+  require_finite();
+  broken_ = false;
   return progress_;
 }
 
@@ -239,6 +243,27 @@ void Execution::ratio(const Instruction& instruction) {
   const at::Tensor out = target(instruction.reg(0));
   launch_ratio(device_, {out.mutable_data_ptr<float>(), a.const_data_ptr<float>(), b.const_data_ptr<float>(), shape_[0], out.numel() / shape_[0],
                          static_cast<Measure>(instruction.reg(3)), instruction.operands[4], instruction.operands[5]});
+}
+
+void Execution::note_finite(int step, const at::Tensor& x, const at::Tensor& clean) {
+  // NaN and infinity survive a sum in float64, which float32 numbers do not overflow.
+  const auto sum = [](const at::Tensor& values) { return values.sum({1, 2, 3}, false, at::kDouble); };
+  noted_.emplace_back(step, x.is_same(clean) ? sum(x) : sum(x) + sum(clean));
+  if (device_.is_cpu()) require_finite();
+}
+
+void Execution::require_finite() {
+  for (const auto& [step, sums] : noted_) {
+    const at::Tensor numbers = sums.to(at::kCPU);
+    std::string samples;
+    for (std::int64_t n = 0; n < numbers.numel(); ++n) {
+      if (!std::isfinite(numbers.const_data_ptr<double>()[n])) samples += (samples.empty() ? "" : ", ") + std::to_string(n);
+    }
+    DPM_CHECK(samples.empty(), "DPM_NON_FINITE",
+              "After step " + std::to_string(step) + " there are NaN or infinite numbers in sample " + samples +
+                  ". Sample in float32 (`precision`), with less guidance or more steps; weights that are not finite themselves give nothing else.");
+  }
+  noted_.clear();
 }
 
 const Instruction& Execution::waiting() const {

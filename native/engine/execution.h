@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "cancellation.h"
@@ -60,6 +61,10 @@ class Execution {
   void threshold(const Instruction& instruction);
   void ratio(const Instruction& instruction);
   const Instruction& waiting() const;
+  // Notes whether each sample is finite here. Throws DPM_NON_FINITE where that is known at once; on a GPU it is asked at the end of
+  // a segment, so that no emit waits for the device.
+  void note_finite(int step, const at::Tensor& x, const at::Tensor& clean);
+  void require_finite();
   // Examples of a tensor for one network call, filled up with zeros to a whole chunk.
   at::Tensor chunk_of(const at::Tensor& whole, std::int64_t begin) const;
   // The tensor to write to. Never one that the last emit showed: such a register is given another.
@@ -76,6 +81,8 @@ class Execution {
   bool broken_ = false;   // an instruction was left half done
   bool waiting_ = false;  // for the answer to the guide instruction at next_
   at::Tensor emitted_x_, emitted_clean_;
+  // The step, and for each sample a number that is finite where the sample is.
+  std::vector<std::pair<int, at::Tensor>> noted_;
   Progress progress_;
 };
 

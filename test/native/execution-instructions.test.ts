@@ -215,7 +215,8 @@ describe('a guide', () => {
     const guides = [scaled(0.5, seen), scaled(-0.25, seen)]
     using run = await startRun(await createTinyUnet(held), program, samples, { guides })
     expect(await run.advance()).toEqual({ done: true, step: 2, evaluations: 0 })
-    expect(seen).toEqual([level, level])
+    const asked = { ...level, places: samples.map((_, place) => place) }
+    expect(seen).toEqual([asked, asked])
     const wanted = flat(0).map((value, i) => Math.fround(Math.fround(-0.5 * value + (flat(1)[i] ?? 0)) + value))
     expect(Array.from(await take(run))).toEqual(wanted)
   })

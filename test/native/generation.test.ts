@@ -1,9 +1,10 @@
 /** Runs that begin from, keep, mix or judge images, on a small network. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { createProcess, parseDiffusion } from '../../lib/diffusion/diffusion-options.js'
 import { toImages } from '../../lib/generation/diffusion.js'
 import { type GenerateOptions, type Source, startGeneration } from '../../lib/generation/generate.js'
-import { guideOnClean } from '../../lib/generation/guides.js'
+import { type Classifier, guideByClassifier } from '../../lib/generation/guides/classifier.js'
+import { guideOnClean } from '../../lib/generation/guides/on-clean.js'
 import { drawNoise, interpolateNoise } from '../../lib/generation/noise.js'
 import { Images } from '../../lib/images/image-batch.js'
 import { Network } from '../../lib/networks/network.js'
@@ -57,6 +58,37 @@ async function draw(options: GenerateOptions, source = sourceOf(0)): Promise<Flo
   await generation.run.advance(Number.POSITIVE_INFINITY, { signal: undefined })
   using output = await generation.run.read('output')
   return output.data()
+}
+
+/** Three logits: the mean of each channel that a network gives, times 100, or its classes would be all alike. */
+function poolingClassifier(network: Network): Classifier {
+  return {
+    async forward(x, labels) {
+      const pass = await network.forward(x, labels)
+      const pixels = 64
+      const output = await pass.output.data()
+      const logits = new Float32Array(output.length / pixels)
+      output.forEach((value, i) => {
+        logits[Math.floor(i / pixels)] = (logits[Math.floor(i / pixels)] ?? 0) + (100 * value) / pixels
+      })
+      const judged = Tensor.from(logits, [x.shape[0] ?? 0, 3]) as Tensor<'float32'>
+      return {
+        output: judged,
+        async backward(gradient) {
+          const given = await (gradient as Tensor<'float32'>).data()
+          using spread = Tensor.from(
+            output.map((_, i) => (100 * (given[Math.floor(i / pixels)] ?? 0)) / pixels),
+            pass.output.shape,
+          )
+          return pass.backward(spread)
+        },
+        [Symbol.dispose]() {
+          judged.dispose()
+          pass.dispose()
+        },
+      }
+    },
+  }
 }
 
 function largestDifference(a: Float32Array, b: Float32Array): number {
@@ -201,7 +233,7 @@ describe('guides', () => {
         clean.shape,
       )
     })
-    using gradient = await guide(noise, level)
+    using gradient = await guide(noise, { ...level, places: [0] })
     const analytic = await (gradient as Tensor<'float32'>).data()
     for (const i of [0, 77, 150]) {
       const step = 0.02
@@ -209,6 +241,57 @@ describe('guides', () => {
       const difference = ((await logDensity(moved(step))) - (await logDensity(moved(-step)))) / (2 * step)
       expect(Math.abs((analytic[i] ?? 0) - difference)).toBeLessThan(2e-3 * Math.max(1, Math.abs(difference)))
     }
+  })
+
+  test('by a classifier: ∇ log softmax of its logits, each sample towards its own class', async () => {
+    const classifier = poolingClassifier(networkOf(1))
+    const { label } = sourceOf(0).process
+    const classes = [2, 0]
+    const guide = guideByClassifier(classifier, { classes, label })
+    const level = { ...sourceOf(0).process.schedule.level(40), places: [0, 1] }
+    using noise = await drawNoise(sourceOf(0), 3, [0, 1])
+    const x = await noise.data()
+    const logProbabilities = async (at: Float32Array): Promise<number[]> => {
+      using given = Tensor.from(at, [2, 3, 8, 8])
+      using pass = await classifier.forward(given, [label(level), label(level)])
+      const logits = Array.from(await pass.output.data())
+      return classes.map((wanted, n) => {
+        const own = logits.slice(3 * n, 3 * n + 3)
+        return (own[wanted] ?? 0) - Math.log(own.reduce((sum, one) => sum + Math.exp(one), 0))
+      })
+    }
+    using found = await guide(noise, level)
+    const gradient = await (found as Tensor<'float32'>).data()
+    for (const i of [5, 100, 191, 200, 383]) {
+      const step = 0.02
+      const n = Math.floor(i / tinyElements)
+      const at = async (by: number): Promise<number> =>
+        (await logProbabilities(x.map((value, k) => (k === i ? value + by : value))))[n] ?? Number.NaN
+      const slope = ((await at(step)) - (await at(-step))) / (2 * step)
+      expect(Math.abs((gradient[i] ?? 0) - slope)).toBeLessThan(2e-3 * Math.max(0.02, Math.abs(slope)))
+    }
+  })
+
+  test.each(['ddim', { kind: 'rk23', rtol: 0.05, atol: 0.05 }] as const)(
+    'know which samples they are asked about: with %j each goes towards its own class, alone and in company',
+    async (sampler) => {
+      const spacing = { kind: 'karras' } as const
+      const of = async (samples: number[], classes: number[]): Promise<Float32Array> => {
+        const gradient = guideByClassifier(poolingClassifier(networkOf(1)), { classes })
+        return draw({ sampler, spacing, samples, guides: [{ gradient, scale: 20 }] })
+      }
+      const pair = await of([4, 7], [2, 0])
+      expect(pair.slice(tinyElements)).toEqual(await of([7], [0]))
+      expect(pair.slice(tinyElements)).not.toEqual(await of([7], [2]))
+    },
+  )
+
+  test('by a classifier that does not know a class, or is told none of a sample, are refused', async () => {
+    const by = (classes: number[]) => guideByClassifier(poolingClassifier(networkOf(1)), { classes })
+    await expect(draw({ count: 2, guides: [{ gradient: by([0, 3]) }] })).rejects.toThrow(
+      'Expected an index from 0 to 2, the classes that the classifier tells apart, for `classes.1` but received 3.',
+    )
+    await expect(draw({ count: 2, guides: [{ gradient: by([0]) }] })).rejects.toThrow('`classes.1` but received NaN')
   })
 
   test('that fail end the run with their own error', async () => {
@@ -300,6 +383,51 @@ test('an adaptive sampler asks the native network what it would ask a denoiser i
   })
   expect(program).toBeUndefined()
   expect(largestDifference(alone, Float32Array.from(data))).toBeLessThan(1e-5)
+})
+
+describe('numbers that are none', () => {
+  test('from the network end the run at their step, naming the sample', async () => {
+    const network = await Network.create(
+      'unet',
+      { channels: 8, multipliers: [1], blocks: 1, attentionResolutions: [], middleAttention: false, groups: 4 },
+      { image: tinyImage, device: 'cpu' },
+    )
+    onTestFinished(() => network.dispose())
+    const source = { ...sourceOf(0), network: network.handle }
+    await draw({ count: 2 }, source)
+    const last = network.parameters.at(-1)
+    using broken = Tensor.from(new Float32Array(3).fill(Number.NaN), [3])
+    await network.write(last?.name ?? '', broken)
+    await expect(draw({ count: 2 }, source)).rejects.toMatchObject({
+      code: 'DPM_NON_FINITE',
+      message: expect.stringContaining('After step 1 there are NaN or infinite numbers in sample 0, 1.') as string,
+    })
+  })
+
+  test('from a guide end the run, naming the sample', async () => {
+    const gradient = async (x: Tensor): Promise<Tensor> =>
+      Tensor.from(
+        Float32Array.from({ length: 2 * tinyElements }, (_, i) => (i > tinyElements ? Number.POSITIVE_INFINITY : 0)),
+        x.shape,
+      )
+    await expect(draw({ count: 2, guides: [{ gradient }] })).rejects.toThrow('numbers in sample 1.')
+  })
+
+  test.each<[string, GenerateOptions, string]>([
+    ['a scale', { guides: [{ gradient: async (x) => x.to({}), scale: Number.NaN }] }, '`guides.0.scale`'],
+    ['a strength', { image: { images: pictures(1), strength: Number.NaN } }, '`strength`'],
+    ['a mask', { inpaint: { known: pictures(1), mask: mask.map(() => Number.NaN) } }, '`inpaint.mask`'],
+    ['a seed', { seed: Number.NaN }, '`seed`'],
+    ['noise keys', { samples: [Number.NaN] }, '`samples`'],
+    ['a guidance', { guidance: Number.NaN }, '`guidance`'],
+  ])('%s are refused before the run', async (_, options, message) => {
+    await expect(draw({ count: 1, ...options })).rejects.toThrow(message)
+  })
+
+  test('as the noise that a run begins with are refused before it', async () => {
+    using initial = Tensor.from(new Float32Array(tinyElements).fill(Number.NaN), [1, 3, 8, 8])
+    await expect(draw({ count: 1, initial })).rejects.toThrow('Expected finite numbers for `initial` but received NaN.')
+  })
 })
 
 test('inversion and DDIM: an image comes back, the nearer the more steps', async () => {

@@ -148,7 +148,7 @@ describe('a learned variance', () => {
   })
   test('of a network that has none is refused', () => {
     expect(() => recordSampler(parseSampler({ kind: 'ddpm', variance: 'learned' }), context)).toThrow(
-      'takes a learned variance but the network has none',
+      'The sampler\'s `variance` is "learned", but the network has none: `diffusion.variance` is "fixed-large".',
     )
   })
 })

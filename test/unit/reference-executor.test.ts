@@ -147,7 +147,7 @@ describe('refusals', () => {
       1,
     )
     await expect(runReference(program, { ...oneSample, network: () => [1] })).rejects.toThrow(
-      'for `output of the network`',
+      'for `output of the network at label 0`',
     )
   })
   test('an aborted signal', async () => {

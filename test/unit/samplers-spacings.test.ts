@@ -62,7 +62,7 @@ describe('levels of a run', () => {
   })
   test.each([
     [{ steps: 0 }, 'Expected a whole number from 1 to 1000 for `steps` but received 0.'],
-    [{ steps: 1001 }, 'The schedule has no more times.'],
+    [{ steps: 1001 }, 'has no more times (`schedule.steps` is 1000), and spacing "trailing" visits none twice'],
     [{ spacing: 'cubic' as never }, 'for `spacing` but received "cubic".'],
   ])('%j is refused', (selection, message) => {
     expect(() => selectLevels(schedule, selection)).toThrow(message)

@@ -1,9 +1,9 @@
-/** Guides: gradients that pull a run towards something wanted. */
-import { expected } from '../errors.js'
-import type { Network } from '../networks/network.js'
-import { Tensor } from '../tensor/tensor.js'
-import type { Source } from './generate.js'
-import type { Guide, GuideLevel } from './program-run.js'
+/** A guide that judges the clean image which the network predicts. */
+import { expected } from '../../errors.js'
+import type { Network } from '../../networks/network.js'
+import { Tensor } from '../../tensor/tensor.js'
+import type { Source } from '../generate.js'
+import type { Guide, GuideLevel } from '../program-run.js'
 
 /** ∇ log p(wanted | clean) at the clean images that the network predicts, N×C×H×W in [-1, 1]; its answer has their shape. */
 export type CleanGradient = (clean: Tensor<'float32'>, level: GuideLevel) => Promise<Tensor>
@@ -16,7 +16,7 @@ export type CleanGradient = (clean: Tensor<'float32'>, level: GuideLevel) => Pro
  *
  * which costs a forward and a backward pass of the network for each evaluation.
  * @param model a loaded model, such as the sampled one
- * @param options.classes class indices of the samples, N; the null class when absent
+ * @param options.classes class index of each sample of the run; the null class when absent
  */
 export function guideOnClean(
   model: { readonly source: Source; readonly network: Network },
@@ -35,7 +35,8 @@ export function guideOnClean(
       x.shape,
     )
     const labels = new Array<number>(x.shape[0] ?? 0).fill(process.label(level))
-    using pass = await model.network.forward(input, labels, { classes: options.classes, gradient: true, precision })
+    const classes = options.classes && level.places.map((place) => options.classes?.[place] ?? 0)
+    using pass = await model.network.forward(input, labels, { classes, gradient: true, precision })
     const [count = 0, channels = 0] = x.shape
     const size = values.length / count
     // Of a network with learned variance the first half of the channels says what is predicted.
