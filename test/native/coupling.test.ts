@@ -126,7 +126,7 @@ function byHand(settings: RunSettings): Promise<Updated> {
       first: true,
       update,
     })
-    return { loss, gradientNorm, losses: [...losses], finite }
+    return { loss, gradientNorm, losses: [...losses], finite, skipped: false }
   })
 }
 
