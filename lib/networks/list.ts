@@ -8,8 +8,9 @@ import type { NetworkDefinition } from './network-definition.js'
 import { refinenet } from './refinenet.js'
 import { torchScript } from './torch-script.js'
 import { unet } from './unet.js'
+import { unet2d } from './unet-2d.js'
 
-export const networks = { refinenet, 'torch-script': torchScript, unet } as const satisfies Record<
+export const networks = { refinenet, 'torch-script': torchScript, unet, 'unet-2d': unet2d } as const satisfies Record<
   string,
   { readonly schema: KindSchema }
 >

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SafetensorsFile } from '../../lib/checkpoints/safetensors.js'
+import type { UnetOptions } from '../../lib/networks/unet.js'
 import type { RunOptions } from '../../lib/training/run-options.js'
 
 export const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
@@ -81,7 +82,7 @@ export function writeIdx(folder: string, count = 40, size = 8): void {
 }
 
 /** Class-conditional, with dropout, flips and two averaged copies: everything that a resume must get right. */
-export function tinyOptions(folder: string): RunOptions {
+export function tinyOptions(folder: string): RunOptions & { readonly network: UnetOptions } {
   return {
     data: { kind: 'idx', folder },
     network: {

@@ -20,6 +20,8 @@ const fixtureSchema = z.strictObject({
   classIndices: z.array(z.int()).nullable(),
   output: z.base64(),
   inputGradient: z.base64(),
+  /** The configuration of the public implementation, where it has one. */
+  config: z.record(z.string(), z.unknown()).optional(),
   /** The second half of the output is a learned variance. */
   learnedVariance: z.boolean().default(false),
   parameters: z.array(

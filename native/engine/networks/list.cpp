@@ -8,6 +8,7 @@
 #include "networks/refinenet.h"
 #include "networks/script_network.h"
 #include "networks/unet.h"
+#include "networks/unet_2d.h"
 
 namespace dpm {
 namespace {
@@ -19,6 +20,7 @@ const std::map<std::string, Make>& networks() {
       {"refinenet", [](const Settings& settings) { return std::make_shared<Refinenet>(settings); }},
       {"torch-script", [](const Settings& settings) { return std::make_shared<ScriptNetwork>(settings); }},
       {"unet", [](const Settings& settings) { return std::make_shared<Unet>(settings); }},
+      {"unet-2d", [](const Settings& settings) { return std::make_shared<Unet2d>(settings); }},
   };
   return *list;
 }
