@@ -42,6 +42,7 @@ export { memory } from './native/memory.js'
 // Networks and tensors.
 export { type Gradients, Network, type Parameter, Pass } from './networks/network.js'
 export type { RefinenetOptions, RefinenetSettings } from './networks/refinenet.js'
+export type { SongUnetOptions, SongUnetSettings } from './networks/song-unet.js'
 export type { TorchScriptOptions, TorchScriptSettings } from './networks/torch-script.js'
 export type { UnetOptions, UnetSettings } from './networks/unet.js'
 export { defineSampler } from './sampling/define-sampler.js'

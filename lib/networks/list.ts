@@ -6,14 +6,18 @@ import type { NativeSettings } from '../native/binding.js'
 import { type KindSchema, schemasOf } from '../options/kind-schema.js'
 import type { NetworkDefinition } from './network-definition.js'
 import { refinenet } from './refinenet.js'
+import { songUnet } from './song-unet.js'
 import { torchScript } from './torch-script.js'
 import { unet } from './unet.js'
 import { unet2d } from './unet-2d.js'
 
-export const networks = { refinenet, 'torch-script': torchScript, unet, 'unet-2d': unet2d } as const satisfies Record<
-  string,
-  { readonly schema: KindSchema }
->
+export const networks = {
+  refinenet,
+  'torch-script': torchScript,
+  'song-unet': songUnet,
+  unet,
+  'unet-2d': unet2d,
+} as const satisfies Record<string, { readonly schema: KindSchema }>
 export type NetworkKind = keyof typeof networks
 
 export const networkSchema = z.discriminatedUnion('kind', schemasOf(networks))

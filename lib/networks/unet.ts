@@ -22,12 +22,12 @@
  */
 import * as z from 'zod'
 import type { ImageShape } from '../datasets/data-set.js'
-import { DpmError } from '../errors.js'
 import type { NativeSettings } from '../native/binding.js'
 import { defineOptions } from '../options/options.js'
 import { conditioningOptions, dataShape } from './conditioning.js'
 import { initializationSchema } from './initialization.js'
 import type { NetworkDefinition } from './network-definition.js'
+import { normWidths, requireGroups, requireHalvable, requireHeads, requireSinusoids, widthOf } from './unet-widths.js'
 
 const unetSchema = z.strictObject({
   kind: z.literal('unet'),
@@ -142,83 +142,20 @@ export const unet: NetworkDefinition<UnetSettings> & { readonly schema: typeof u
 }
 
 function unetNative(settings: UnetSettings, image: ImageShape, classes: number, outputs: 1 | 2 = 1): NativeSettings {
-  const levels = settings.multipliers.length
-  const divisor = 2 ** (levels - 1)
-  for (const [name, size] of [
-    ['height', image.height],
-    ['width', image.width],
-  ] as const) {
-    if (size % divisor !== 0) {
-      throw new DpmError(
-        'DPM_INVALID_OPTION',
-        `Expected an image ${name} that is a multiple of ${divisor} for \`network.multipliers\` with ${levels} levels but the data has ${size}. Use fewer levels or resize the images.`,
-      )
-    }
-  }
-  if (settings.channels % 2 === 1 || (settings.timeEmbedding === 'ddpm' && settings.channels < 4)) {
-    throw new DpmError(
-      'DPM_INVALID_OPTION',
-      `Expected an even number of at least 4 for \`network.channels\` but received ${settings.channels}: the time embedding has half of them as sines, half as cosines.`,
-    )
-  }
-  const widths = settings.multipliers.map((multiplier) => widthOf(multiplier, 'multipliers', settings))
-  const inputWidth = widthOf(settings.inputMultiplier, 'inputMultiplier', settings)
-  for (const width of normWidths(widths, inputWidth, settings)) {
-    const groups = groupsOf(width, settings)
-    if (width % groups === 0) continue
-    throw new DpmError(
-      'DPM_INVALID_OPTION',
-      `Expected \`network.groups\` to divide the channels of every norm but ${groups} groups do not divide ${width}. Use other groups, channels or multipliers.`,
-    )
-  }
+  const { channels, multipliers, blocks, groups, minimumGroupChannels, heads, headChannels } = settings
+  requireHalvable(image, multipliers.length)
+  requireSinusoids(channels, settings.timeEmbedding === 'ddpm')
+  const widths = multipliers.map((multiplier) => widthOf(channels, multiplier, 'multipliers'))
+  const inputWidth = widthOf(channels, settings.inputMultiplier, 'inputMultiplier')
+  requireGroups(normWidths({ input: inputWidth, widths, blocks }), groups, minimumGroupChannels)
   const attending = widths.filter((_, level) => settings.attentionResolutions.includes(image.height / 2 ** level))
-  if (settings.middleAttention) attending.push(widths.at(-1) ?? settings.channels)
-  for (const width of attending) {
-    const heads = settings.headChannels === null ? settings.heads : width / settings.headChannels
-    if (Number.isInteger(heads) && width % heads === 0) continue
-    const option =
-      settings.headChannels === null ? `heads = ${settings.heads}` : `headChannels = ${settings.headChannels}`
-    throw new DpmError(
-      'DPM_INVALID_OPTION',
-      `Expected \`network.${option}\` to divide the channels of every level with attention but one has ${width}.`,
-    )
-  }
+  if (settings.middleAttention) attending.push(widths.at(-1) ?? channels)
+  requireHeads(attending, heads, headChannels)
   return {
     ...settings,
     widths,
     inputWidth,
-    headChannels: settings.headChannels ?? 0,
+    headChannels: headChannels ?? 0,
     ...dataShape(settings, image, classes, outputs),
   }
-}
-
-function widthOf(multiplier: number, option: string, { channels }: UnetSettings): number {
-  const width = multiplier * channels
-  if (Number.isInteger(width)) return width
-  throw new DpmError(
-    'DPM_INVALID_OPTION',
-    `Expected \`network.${option}\` that make whole numbers of ${channels} channels but ${multiplier} makes ${width}.`,
-  )
-}
-
-/** Channels that a GroupNorm sees: those of the levels, and on the way up those of a level joined with a skip. */
-function normWidths(widths: readonly number[], inputWidth: number, { channels, blocks }: UnetSettings): number[] {
-  const skips = [inputWidth]
-  widths.forEach((width, level) => {
-    for (let block = 0; block < blocks; block++) skips.push(width)
-    if (level + 1 < widths.length) skips.push(width)
-  })
-  const joined: number[] = []
-  let below = widths.at(-1) ?? channels
-  for (const width of [...widths].reverse()) {
-    for (let block = 0; block <= blocks; block++) {
-      joined.push(below + (skips.pop() ?? 0))
-      below = width
-    }
-  }
-  return [inputWidth, ...widths, ...joined]
-}
-
-function groupsOf(channels: number, settings: UnetSettings): number {
-  return Math.max(1, Math.min(settings.groups, Math.floor(channels / settings.minimumGroupChannels)))
 }

@@ -1,6 +1,8 @@
 #include "layers/resampling.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/avg_pool2d.h>
+#include <ATen/ops/conv2d.h>
 #include <ATen/ops/convolution.h>
 #include <ATen/ops/outer.h>
 #include <ATen/ops/reflection_pad2d.h>
@@ -30,6 +32,11 @@ at::Tensor smooth_double_size(const at::Tensor& x, Border border) {
   // A transposed convolution cuts its padding off: one pixel, and two more for the mirrored one that was doubled.
   const std::int64_t cut = mirrored ? 3 : 1;
   return at::convolution(padded, filters(x, 4), {}, {2, 2}, {cut, cut}, {1, 1}, true, {0, 0}, x.size(1));
+}
+
+at::Tensor before_halving(const at::Tensor& x, bool smooth) {
+  if (!smooth) return at::avg_pool2d(x, {2, 2}, {1, 1}, {1, 1});
+  return at::conv2d(x, filters(x, 1), {}, {1, 1}, at::IntArrayRef({2, 2}), {1, 1}, x.size(1));
 }
 
 }  // namespace dpm

@@ -7,6 +7,7 @@
 #include "networks/network.h"
 #include "networks/refinenet.h"
 #include "networks/script_network.h"
+#include "networks/song_unet.h"
 #include "networks/unet.h"
 #include "networks/unet_2d.h"
 
@@ -19,6 +20,7 @@ const std::map<std::string, Make>& networks() {
   static const auto* const list = new std::map<std::string, Make>{
       {"refinenet", [](const Settings& settings) { return std::make_shared<Refinenet>(settings); }},
       {"torch-script", [](const Settings& settings) { return std::make_shared<ScriptNetwork>(settings); }},
+      {"song-unet", [](const Settings& settings) { return std::make_shared<SongUnet>(settings); }},
       {"unet", [](const Settings& settings) { return std::make_shared<Unet>(settings); }},
       {"unet-2d", [](const Settings& settings) { return std::make_shared<Unet2d>(settings); }},
   };
