@@ -4,7 +4,7 @@ import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Images } from '../../lib/images/image-batch.js'
 import { shrink } from '../../lib/images/shrink.js'
-import { Diffusion, memory, Trainer } from '../../lib/index.js'
+import { Diffusion, memory, Trainer, type UnetOptions } from '../../lib/index.js'
 import { makeFolder, readMetrics, tinyOptions, writeIdx } from './command.js'
 
 const folder = makeFolder()
@@ -21,7 +21,7 @@ beforeAll(async () => {
   const tiny = tinyOptions(folder.path)
   await using trainer = await Trainer.create({
     ...tiny,
-    network: { ...tiny.network, kind: 'unet', classConditional: false, dropout: 0 },
+    network: { ...(tiny.network as UnetOptions), classConditional: false, dropout: 0 },
     condition: { kind: 'low-resolution', factor: 2, enlarge: 'nearest' },
     diffusion: { schedule: { kind: 'cosine', steps: 50 }, prediction: 'velocity' },
     training: { batch: 8, learningRate: { peak: 4e-3, warmupSteps: 20, decay: 'cosine' }, averaging: [] },
@@ -89,7 +89,7 @@ describe('a super-resolution run', () => {
 
   test('a network that wants an image which there is not is refused before the run', async () => {
     const tiny = tinyOptions(folder.path)
-    const network = { ...tiny.network, kind: 'unet' as const, conditionChannels: 1 }
+    const network = { ...(tiny.network as UnetOptions), conditionChannels: 1 }
     await expect(Trainer.create({ ...tiny, network })).rejects.toThrow(/`condition` is "none"/)
   })
 })
