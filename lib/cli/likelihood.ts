@@ -1,5 +1,5 @@
 /** `dpm-torch likelihood`: bits per dimension of a run on images of its data. */
-import { mkdir, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { dirname, extname, join } from 'node:path'
 import { Command, Option } from 'commander'
 import type { DataSettings } from '../datasets/list.js'
@@ -198,10 +198,8 @@ async function freeName(path: string, kind: string): Promise<string> {
 
 async function writeResult(file: string, result: unknown): Promise<void> {
   const { writeAtomically } = await import('../files/atomic-write.js')
-  const { writeFailure } = await import('../files/file-failure.js')
-  await mkdir(dirname(file), { recursive: true }).catch((error: unknown) => {
-    throw writeFailure(file, error)
-  })
+  const { makeFolder } = await import('../files/make-folder.js')
+  await makeFolder(dirname(file))
   await writeAtomically(file, new TextEncoder().encode(`${JSON.stringify(result, undefined, 2)}\n`))
 }
 

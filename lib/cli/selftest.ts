@@ -1,5 +1,4 @@
 /** `dpm-torch selftest`: every sampler and likelihood on data whose diffusion is known. */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { DpmError, type DpmErrorCode } from '../errors.js'
@@ -44,6 +43,8 @@ export function selftestCommand(): Command {
 async function run(names: readonly string[], flags: SelftestFlags): Promise<void> {
   const { runSelftest, selftestParts } = await import('../evaluation/selftest/selftest.js')
   selftestParts(names)
+  const { makeFolder } = await import('../files/make-folder.js')
+  // Before anything is measured: a folder that cannot be made should not cost a run.
   await makeFolder(flags.out)
   const line = new StatusLine()
   const native = flags.native && (await addonIsThere(line))
@@ -80,14 +81,6 @@ async function addonIsThere(line: StatusLine): Promise<boolean> {
 function progressText({ part, fraction }: SelftestProgress, seconds: number): string {
   const left = fraction > 0 ? ` · ${formatDuration((seconds * (1 - fraction)) / fraction)} left` : ''
   return `selftest · ${part} · ${Math.floor(100 * fraction)} %${left}`
-}
-
-/** Before anything is measured: a folder that cannot be made should not cost a run. */
-async function makeFolder(folder: string): Promise<void> {
-  const { writeFailure } = await import('../files/file-failure.js')
-  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-    throw writeFailure(folder, error)
-  })
 }
 
 /** @returns what was written. */

@@ -1,9 +1,8 @@
 /** What sampling gives: a batch of images, and the ways out of it. */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expected } from '../errors.js'
 import { writeAtomically } from '../files/atomic-write.js'
-import { writeFailure } from '../files/file-failure.js'
+import { makeFolder } from '../files/make-folder.js'
 import { eachConcurrently } from './concurrently.js'
 import { type EncodeOptions, encodeImage, imageFormats, type Picture, toUint8 } from './encode.js'
 import { checkBatch, type GridOptions, type ImageGrid, makeGrid, type PictureBatch } from './grid.js'
@@ -64,9 +63,7 @@ export class Images implements PictureBatch {
     const { start = 0, digits = 6, format = 'png' } = options
     if (!imageFormats.includes(format)) throw expected(`one of ${imageFormats.join(', ')}`, 'format', format)
     if (!Number.isInteger(start) || start < 0) throw expected('a whole number of at least 0', 'start', start)
-    await mkdir(folder, { recursive: true }).catch((error: unknown) => {
-      throw writeFailure(folder, error)
-    })
+    await makeFolder(folder)
     const extension = format === 'jpeg' ? 'jpg' : format
     const paths = Array.from({ length: this.length }, (_, index) =>
       join(folder, `${String(start + index).padStart(digits, '0')}.${extension}`),

@@ -1,10 +1,11 @@
 /** Installs libtorch into the cache: `npx dpm-torch setup`. Nothing else in the library downloads or writes it. */
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import * as z from 'zod'
 import { DpmError, throwIfAborted } from '../errors.js'
+import { makeFolder } from '../files/make-folder.js'
 import { defineOptions } from '../options/options.js'
 import { cacheFolder, type Environment, entryFolder, type Receipt, readReceipt, receiptName } from './cache.js'
 import { discoverLibtorch, inspectLibtorch, type Libtorch } from './discover.js'
@@ -96,18 +97,6 @@ export async function setupLibtorch(options: unknown = {}, calls: SetupCalls = {
   }
 }
 
-/** Not `mkdir` with `recursive`: where a file system answers ENOENT below a folder that exists, as /proc does, it spins. */
-async function makeFolder(folder: string): Promise<void> {
-  if (existsSync(folder)) return
-  if (dirname(folder) !== folder) await makeFolder(dirname(folder))
-  try {
-    await mkdir(folder)
-  } catch (error) {
-    // Another setup may have made it just now.
-    if (!existsSync(folder)) throw error
-  }
-}
-
 function describe(folder: string, receipt: Receipt): Pick<SetupResult, 'libtorch' | 'folder' | 'sizeBytes'> {
   return { libtorch: inspectLibtorch(join(folder, receipt.root), 'cache'), folder, sizeBytes: receipt.totalBytes }
 }
@@ -185,7 +174,7 @@ async function fill(
 
 async function empty(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true })
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
 }
 
 /** The wheel of a CUDA build finds `libcudart` and `libcupti` only in the nvidia folder beside it. */
@@ -237,9 +226,10 @@ const writeCodes: Readonly<Record<string, string>> = {
 }
 
 function asWriteFailure(error: unknown, cache: string): unknown {
-  const { code, syscall } = error as NodeJS.ErrnoException
+  const refused = error instanceof DpmError && error.code === 'DPM_WRITE_FAILED' ? error.cause : error
+  const { code, syscall } = (refused ?? {}) as NodeJS.ErrnoException
   const why = syscall !== undefined && typeof code === 'string' ? writeCodes[code] : undefined
-  if (why === undefined || error instanceof DpmError) return error
+  if (why === undefined || refused instanceof DpmError) return error
   return new DpmError(
     'DPM_WRITE_FAILED',
     `libtorch cannot be written to the cache folder ${cache}: ${why}. Set DPM_TORCH_HOME to a folder that you can write.`,

@@ -8,12 +8,13 @@
  *   checkpoints/    step-00010000.safetensors …, latest.json
  *   run.lock        who is training, while someone is
  */
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { JsonObject } from '../checkpoints/migrations.js'
 import { DpmError } from '../errors.js'
 import { sweepTemporaries, writeAtomically } from '../files/atomic-write.js'
-import { readFailure, systemCode, writeFailure } from '../files/file-failure.js'
+import { readFailure, systemCode } from '../files/file-failure.js'
+import { makeFolder } from '../files/make-folder.js'
 import { lockName, RunLock } from './run-lock.js'
 
 const configName = 'config.json'
@@ -157,13 +158,6 @@ async function refuseForeign(folder: string): Promise<void> {
           'Choose a new or empty folder with --out (`out`).',
     { details: { path: folder, isRun } },
   )
-}
-
-async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((error: unknown) => {
-    // Node says EEXIST where there is a file of that name.
-    throw writeFailure(path, systemCode(error) === 'EEXIST' ? Object.assign(new Error(), { code: 'ENOTDIR' }) : error)
-  })
 }
 
 async function makeInside(folder: string): Promise<void> {

@@ -1,0 +1,31 @@
+/** A folder to write into, and those above it. */
+import { existsSync } from 'node:fs'
+import { mkdir, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { writeFailure } from './file-failure.js'
+
+/**
+ * Makes the folder where it is not there yet. Not `mkdir` with `recursive`: where a file system answers ENOENT below a folder
+ * that exists, as /proc does, it spins for ever.
+ * @throws DpmError DPM_WRITE_FAILED naming the folder and the reason.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await make(resolve(path))
+  } catch (error) {
+    throw writeFailure(path, error)
+  }
+}
+
+async function make(folder: string): Promise<void> {
+  const found = await stat(folder).catch(() => undefined)
+  if (found?.isDirectory()) return
+  if (found) throw Object.assign(new Error(`${folder} is a file`), { code: 'ENOTDIR', syscall: 'mkdir' })
+  if (dirname(folder) !== folder) await make(dirname(folder))
+  try {
+    await mkdir(folder)
+  } catch (error) {
+    // Another process may have made it just now.
+    if (!existsSync(folder)) throw error
+  }
+}
