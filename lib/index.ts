@@ -40,6 +40,7 @@ export type { DType } from './native/binding.js'
 export { configure } from './native/load.js'
 export { memory } from './native/memory.js'
 // Networks and tensors.
+export type { ContextUnetOptions, ContextUnetSettings } from './networks/context-unet.js'
 export { type Gradients, Network, type Parameter, Pass } from './networks/network.js'
 export type { RefinenetOptions, RefinenetSettings } from './networks/refinenet.js'
 export type { SongUnetOptions, SongUnetSettings } from './networks/song-unet.js'

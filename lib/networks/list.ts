@@ -4,6 +4,7 @@ import type { ImageShape } from '../datasets/data-set.js'
 import type { DiffusionSettings } from '../diffusion/diffusion-options.js'
 import type { NativeSettings } from '../native/binding.js'
 import { type KindSchema, schemasOf } from '../options/kind-schema.js'
+import { contextUnet } from './context-unet.js'
 import type { NetworkDefinition } from './network-definition.js'
 import { refinenet } from './refinenet.js'
 import { songUnet } from './song-unet.js'
@@ -12,6 +13,7 @@ import { unet } from './unet.js'
 import { unet2d } from './unet-2d.js'
 
 export const networks = {
+  'context-unet': contextUnet,
   refinenet,
   'torch-script': torchScript,
   'song-unet': songUnet,

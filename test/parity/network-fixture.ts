@@ -68,7 +68,7 @@ export function drawParameter(name: string, shape: readonly number[]): Float32Ar
     const root = Math.sqrt(elementCount(shape.slice(1)))
     return Float32Array.from(drawn, (value) => value / root)
   }
-  const mean = name.endsWith('.bias') ? 0 : 1
+  const mean = /\.(bias|mean)$/.test(name) ? 0 : 1
   return Float32Array.from(drawn, (value) => mean + 0.1 * value)
 }
 

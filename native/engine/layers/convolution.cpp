@@ -1,6 +1,7 @@
 #include <ATen/ops/avg_pool2d.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
+#include <ATen/ops/conv_transpose2d.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
 #include "layers/initializers.h"
@@ -28,6 +29,20 @@ at::Tensor Convolution::halve(const Pass& pass, const at::Tensor& x, bool asymme
 
 at::Tensor Convolution::halve_inside(const Pass& pass, const at::Tensor& x) const {
   return at::conv2d(x, pass[weight_], bias(pass), {2, 2}, at::IntArrayRef({0, 0}));
+}
+
+PatchConvolution::PatchConvolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, std::int64_t height,
+                                   std::int64_t width, const Initialization& start)
+    : height_(height), width_(width) {
+  const std::int64_t fan_out = out * height * width;
+  // Every output has `in` inputs; PyTorch's own start takes the second axis of its weight for them.
+  const std::int64_t fan_in = start.scheme == Initialization::Scheme::torch ? fan_out : in;
+  weight_ = list.add(name + ".weight", {in, out, height, width}, weight_initializer(start, Role::inner, fan_in, fan_out));
+  bias_ = list.add(name + ".bias", {out}, bias_initializer(start, Role::inner, fan_in));
+}
+
+at::Tensor PatchConvolution::operator()(const Pass& pass, const at::Tensor& x) const {
+  return at::conv_transpose2d(x, pass[weight_], pass[bias_], {height_, width_});
 }
 
 at::Tensor double_size(const at::Tensor& x) { return at::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2}, 2.0, 2.0); }

@@ -50,6 +50,20 @@ class Convolution {
   Kernel kernel_{3};
 };
 
+// Every position becomes a patch of its own, as large as the stride: a map of H×W becomes one of (H height)×(W width).
+class PatchConvolution {
+ public:
+  PatchConvolution() = default;
+  // The weight is stored as in×out×height×width, as PyTorch's ConvTranspose2d has it.
+  PatchConvolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, std::int64_t height, std::int64_t width,
+                   const Initialization& start);
+  at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
+
+ private:
+  ParameterIndex weight_ = 0, bias_ = 0;
+  std::int64_t height_ = 1, width_ = 1;
+};
+
 class Linear {
  public:
   Linear() = default;

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "error.h"
+#include "networks/context_unet.h"
 #include "networks/network.h"
 #include "networks/refinenet.h"
 #include "networks/script_network.h"
@@ -18,6 +19,7 @@ using Make = std::function<std::shared_ptr<Network>(const Settings&)>;
 
 const std::map<std::string, Make>& networks() {
   static const auto* const list = new std::map<std::string, Make>{
+      {"context-unet", [](const Settings& settings) { return std::make_shared<ContextUnet>(settings); }},
       {"refinenet", [](const Settings& settings) { return std::make_shared<Refinenet>(settings); }},
       {"torch-script", [](const Settings& settings) { return std::make_shared<ScriptNetwork>(settings); }},
       {"song-unet", [](const Settings& settings) { return std::make_shared<SongUnet>(settings); }},
