@@ -26,12 +26,21 @@ describe('likelihoods of images whose own is known', () => {
     }
   })
 
+  test('the bound of continuous time is that of its formula up to what chance leaves, and above the data', async () => {
+    for (const check of await checkLikelihoods({ kinds: ['continuous-vlb'] })) {
+      expect(check.error).toBeLessThan(3 * check.standardError)
+      expect(3 * check.standardError).toBeLessThan(allowedError)
+      expect(check.passes).toBe(true)
+      expect(check.exact - check.bitsOfData).toBeGreaterThan(0.1)
+    }
+  })
+
   test('none is left out, and the progress ends at 1', async () => {
     const fractions: number[] = []
     const checks = await checkLikelihoods({ kinds: ['ode'], onProgress: (fraction) => fractions.push(fraction) })
     expect(fractions).toHaveLength(checks.length)
     expect(fractions.at(-1)).toBe(1)
-    expect(Object.keys(likelihoods)).toEqual(['vlb', 'ode'])
+    expect(Object.keys(likelihoods)).toEqual(['vlb', 'continuous-vlb', 'ode'])
   })
 
   test('a signal stops them between two answers of the denoiser', async () => {

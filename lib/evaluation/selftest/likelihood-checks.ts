@@ -21,7 +21,7 @@ import { discretizedGaussians } from '../../diffusion/likelihood/discretized-gau
 import type { LikelihoodDenoiser } from '../../diffusion/likelihood/likelihood-denoiser.js'
 import { normalDivergence } from '../../diffusion/likelihood/normal-divergence.js'
 import { variationalStep } from '../../diffusion/likelihood/variational-step.js'
-import type { DiscreteSchedule, Schedule } from '../../diffusion/schedule.js'
+import type { DiscreteSchedule, Level, Schedule } from '../../diffusion/schedule.js'
 import { uniforms } from '../../random/uniforms.js'
 import { type AnalyticData, analyticDenoiser } from '../analytic/analytic-data.js'
 import { gaussian } from '../analytic/gaussian.js'
@@ -77,6 +77,7 @@ interface Case {
 }
 
 const linear = scheduleOf({ kind: 'linear', steps: 25, scaleToSteps: true }) as DiscreteSchedule
+const continuous = scheduleOf('vp-sde')
 const variance = 'fixed-large'
 const logVarianceClip = 'second-step'
 
@@ -89,12 +90,20 @@ const cases: readonly Case[] = [
     images: 1024,
     exact: (data) => meanOver(boundOfValue(data, linear)),
   },
+  {
+    likelihood: 'continuous-vlb',
+    variant: '256 levels',
+    method: { kind: 'continuous-vlb', levels: 256 },
+    schedule: continuous,
+    images: 512,
+    exact: (data) => meanOver(continuousBoundOfValue(data, continuous)),
+  },
   ...dequantizationKinds.map(
     (dequantization): Case => ({
       likelihood: 'ode',
       variant: `dequantization ${dequantization}`,
       method: { kind: 'ode', dequantization },
-      schedule: scheduleOf('vp-sde'),
+      schedule: continuous,
       images: 8,
       exact: (data) => bitsOfDequantised(data, dequantization),
     }),
@@ -227,6 +236,34 @@ function boundOfValue(data: AnalyticData, schedule: DiscreteSchedule): (value: n
     return nats / Math.LN2
   }
   return bound
+}
+
+/**
+ * The same in continuous time, where a perfect denoiser leaves of the integral what x tells of z at the cleanest level and not at the
+ * noisiest (pointwise I-MMSE: Kong et al. 2023, arXiv 2302.03792, eq. 6): KL(q(z | x) || p(z)) of the one less that of the other.
+ */
+function continuousBoundOfValue(data: AnalyticData, schedule: Schedule): (value: number) => number {
+  const [first, last] = [schedule.level(schedule.cleanest), schedule.level(schedule.noisiest)]
+  const priorLogVariance = 2 * Math.log(schedule.prior(last))
+  const told = (x: number, { alpha, sigma, time }: Level): number =>
+    meanOverNoise((noise) => {
+      const logConditional = -(noise ** 2) / 2 - Math.log(sigma * Math.sqrt(2 * Math.PI))
+      return logConditional - data.logDensity(alpha * x + sigma * noise, { alpha, sigma, time })
+    })
+  return (value) => {
+    const x = value / 127.5 - 1
+    const decoded = meanOverNoise((noise) => {
+      const z = first.alpha * x + first.sigma * noise
+      let sum = 0
+      for (let other = 0; other < 256; other++) {
+        const apart = (z - first.alpha * (other / 127.5 - 1)) / first.sigma
+        sum += Math.exp((noise ** 2 - apart ** 2) / 2)
+      }
+      return Math.log(sum)
+    })
+    const prior = normalDivergence(last.alpha * x, 2 * Math.log(last.sigma), 0, priorLogVariance)
+    return (decoded + told(x, first) - told(x, last) + prior) / Math.LN2
+  }
 }
 
 /** E f(noise), noise ~ N(0, 1), by a sum over even points: of a smooth f, it converges faster than any power of the width. */
