@@ -115,7 +115,11 @@ test('weights under a prefix are named without it', () => {
   expect([...under(weights, 'model.').keys()]).toEqual(['module.a', 'b'])
 })
 
-test('a choice that the source leaves open is asked for by name', () => {
-  expect(asked(4, 'heads', 'the attention heads')).toBe(4)
-  expect(() => asked(undefined, 'heads', 'the attention heads, mostly 4')).toThrow(/`heads`.*mostly 4.*--set heads=/)
+test('choices that the source leaves open are asked for, all of them by name', () => {
+  const heads = { value: 4, about: 'attention heads' }
+  expect(asked({ heads })).toEqual({ heads: 4 })
+  const missing = (about: string) => ({ value: undefined, about })
+  const ask = () => asked({ heads, steps: missing('how many times'), schedule: missing('linear or cosine') })
+  expect(ask).toThrow('--set steps=…: how many times\n  --set schedule=…: linear or cosine')
+  expect(ask).toThrow(expect.objectContaining({ details: { options: ['steps', 'schedule'] } }))
 })

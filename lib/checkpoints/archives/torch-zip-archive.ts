@@ -50,7 +50,7 @@ function recordsOf(zip: ZipArchive): ReadonlyMap<string, ZipEntry> {
     throw new DpmError(
       'DPM_FILE_INVALID',
       `${JSON.stringify(zip.path)} is a TorchScript module, which is code with weights, and not weights alone. ` +
-        'Save its state_dict() with torch.save.',
+        'Open it with `Network.fromTorchScript`, or save its state_dict() with torch.save.',
       { details: { path: zip.path } },
     )
   }

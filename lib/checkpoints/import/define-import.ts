@@ -56,18 +56,28 @@ export function defineImport<Schema extends z.ZodType>(definition: {
   return { ...rest, schema: options }
 }
 
+/** A choice that a source leaves open: what was chosen, and what it is about. */
+export interface Choice<Value = unknown> {
+  readonly value: Value | undefined
+  /** What it is, and what the usual values are. */
+  readonly about: string
+}
+
+type Chosen<Choices> = {
+  readonly [Name in keyof Choices]: Choices[Name] extends Choice<infer Value> ? Value : never
+}
+
 /**
- * A choice that the source leaves open.
- * @param why what it is, and what the usual values are.
- * @throws DpmError DPM_INVALID_OPTION when it was not made.
+ * Choices that the source leaves open, all of which must have been made.
+ * @throws DpmError DPM_INVALID_OPTION naming every one that is missing, with the flag that makes it.
  */
-export function asked<Value>(value: Value | undefined, option: string, why: string): Value {
-  if (value !== undefined) return value
-  throw new DpmError(
-    'DPM_INVALID_OPTION',
-    `Expected \`${option}\`, which the file does not hold: ${why}. Add \`--set ${option}=…\`.`,
-    {
-      details: { option },
-    },
-  )
+export function asked<Choices extends Readonly<Record<string, Choice>>>(choices: Choices): Chosen<Choices> {
+  const missing = Object.entries(choices).filter(([, { value }]) => value === undefined)
+  if (missing.length === 0) {
+    return Object.fromEntries(Object.entries(choices).map(([name, { value }]) => [name, value])) as Chosen<Choices>
+  }
+  const lines = missing.map(([name, { about }]) => `  --set ${name}=…: ${about}`)
+  throw new DpmError('DPM_INVALID_OPTION', `The file does not hold what follows; say it:\n${lines.join('\n')}`, {
+    details: { options: missing.map(([name]) => name) },
+  })
 }
