@@ -1,4 +1,5 @@
 /** THE list: everything that has a name. A new schedule, sampler, data set or network is one file and one line in its map. */
+import { exporters } from './checkpoints/export/list.js'
 import { importers } from './checkpoints/import/list.js'
 import { datasets } from './datasets/list.js'
 import { bounds } from './diffusion/bounds/list.js'
@@ -25,6 +26,7 @@ export const catalog = {
   conditions,
   couplings,
   datasets,
+  exporters,
   guidances,
   guides,
   importers,

@@ -14,7 +14,10 @@ interface ImportFlags extends CommonFlags {
 export function importCommand(): Command {
   return new Command('import')
     .description('make a checkpoint from the weights of another program; `dpm-torch list importers` names the formats')
-    .argument('<source>', 'a file of weights (.safetensors), or a folder with weights and configuration')
+    .argument(
+      '<source>',
+      'a file of weights (.safetensors, .pt, .pth, .bin), or a folder with weights and configuration',
+    )
     .addOption(new Option('--out <file>', 'the checkpoint to write').makeOptionMandatory())
     .option('--format <name>', 'what the source is, where it cannot be told by looking')
     .addOption(setFlag('a choice that the source leaves open, or a changed setting (network.…, diffusion.…)'))

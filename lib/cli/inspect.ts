@@ -1,38 +1,73 @@
-/** `dpm-torch inspect`: what a checkpoint, a run or any safetensors file holds. */
+/** `dpm-torch inspect`: what a checkpoint, a run, or weights of another program hold; whether they compute what is stored. */
 import { stat } from 'node:fs/promises'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import type { Checkpoint } from '../checkpoints/checkpoint.js'
 import type { SafetensorsFile, TensorEntry } from '../checkpoints/safetensors.js'
 import { showBytes } from '../libtorch/progress.js'
 import { formatDuration } from '../training/progress.js'
-import { type CommonFlags, jsonFlag } from './flags.js'
-import { columns, count, shapeText } from './words.js'
+import { type CommonFlags, deviceFlag, finiteNumber, jsonFlag } from './flags.js'
+import { columns, count, shapeText, tensorLines } from './words.js'
 
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .description('print what a checkpoint, a run folder or any safetensors file holds')
-    .argument('<file>', 'a .safetensors file, or a run folder, whose latest checkpoint is taken')
+    .description('print what a checkpoint, a run folder or a file of weights holds, or verify what a model computes')
+    .argument(
+      '<file>',
+      'a run folder (its latest checkpoint), a .safetensors, .pt, .pth or .bin file, or a folder of these with its configuration',
+    )
+    .addOption(
+      new Option(
+        '--verify <fixture>',
+        'compare the output with a stored one: .safetensors or .json of input, labels, output',
+      ),
+    )
+    .addOption(
+      new Option('--tolerance <number>', 'largest difference, as a share of the largest stored value')
+        .argParser(finiteNumber)
+        .default(1e-4),
+    )
+    .addOption(deviceFlag())
     .addOption(jsonFlag())
     .action(run)
 }
 
-async function run(path: string, flags: CommonFlags): Promise<void> {
+interface InspectFlags extends CommonFlags {
+  readonly verify?: string
+  readonly tolerance: number
+  readonly device?: string
+}
+
+async function run(path: string, flags: InspectFlags): Promise<void> {
+  if (flags.verify !== undefined) return verify(path, flags.verify, flags)
   const { readCheckpoint } = await import('../checkpoints/checkpoint-folder.js')
   const { Checkpoint } = await import('../checkpoints/checkpoint.js')
   const { SafetensorsFile } = await import('../checkpoints/safetensors.js')
+  const { inspectSource, isForeign } = await import('./inspect-source.js')
+  if (await isForeign(path)) return inspectSource(path, flags)
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
     () => false,
   )
   const filePath = isFolder ? await checkpointPath(await readCheckpoint(path)) : path
-  const file = await SafetensorsFile.open(filePath)
-  try {
-    if (file.metadata.get('format') !== 'dpm-torch') return await printFile(file, flags)
-    await using checkpoint = await Checkpoint.open(filePath)
-    await printCheckpoint(checkpoint, file, flags)
-  } finally {
-    await file.close()
+  await using checkpoint = await Checkpoint.open(filePath)
+  await using file = await SafetensorsFile.open(filePath)
+  await printCheckpoint(checkpoint, file, flags)
+}
+
+/** Exit code 1 where the outputs are further apart than they may be. */
+async function verify(path: string, fixture: string, { tolerance, device, json }: InspectFlags): Promise<void> {
+  const { Diffusion } = await import('../generation/diffusion.js')
+  const { verifyOutput } = await import('../generation/verify-output.js')
+  using model = await Diffusion.load(path, device === undefined ? {} : { device })
+  const { largest, relative, elements } = await verifyOutput(model, fixture)
+  const isSame = relative <= tolerance
+  if (json) console.log(JSON.stringify({ path, fixture, largest, relative, elements, tolerance, isSame }))
+  else {
+    const share = `${relative.toExponential(2)} of the largest value`
+    console.log(`The largest difference of ${count(elements)} numbers is ${largest.toExponential(2)}, ${share}.`)
+    console.log(isSame ? `Within ${tolerance}.` : `Above ${tolerance}: this is not the model of the fixture.`)
   }
+  if (!isSame) process.exitCode = 1
 }
 
 async function checkpointPath(checkpoint: Checkpoint): Promise<string> {
@@ -70,20 +105,6 @@ async function printCheckpoint(checkpoint: Checkpoint, file: SafetensorsFile, fl
   printTensors(file)
 }
 
-async function printFile(file: SafetensorsFile, flags: CommonFlags): Promise<void> {
-  const metadata = Object.fromEntries(file.metadata)
-  if (flags.json) {
-    console.log(JSON.stringify({ path: file.path, metadata, tensors: tensorRows(file) }))
-    return
-  }
-  console.log(`${file.path}: a safetensors file, not a checkpoint of dpm-torch`)
-  for (const [name, value] of Object.entries(metadata)) {
-    console.log(`  ${name}: ${value.length > 200 ? `${value.slice(0, 200)}…` : value}`)
-  }
-  console.log('')
-  printTensors(file)
-}
-
 interface Group {
   readonly name: string
   readonly tensors: number
@@ -112,13 +133,7 @@ function tensorRows(file: SafetensorsFile): { name: string; dtype: string; shape
 }
 
 function printTensors(file: SafetensorsFile): void {
-  const rows = [...file.tensors.values()].map((tensor) => [
-    tensor.name,
-    tensor.dtype,
-    tensor.shape.join('×') || 'scalar',
-    count(elementsOf(tensor)),
-  ])
-  for (const line of columns([['tensor', 'type', 'shape', 'numbers'], ...rows])) console.log(line)
+  for (const line of tensorLines([...file.tensors.values()])) console.log(line)
 }
 
 function elementsOf({ shape }: TensorEntry): number {

@@ -7,6 +7,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { dataCommand } from './data.js'
 import { doctorCommand } from './doctor.js'
 import { explainCommand } from './explain.js'
+import { exportCommand } from './export.js'
 import { exitCodeOf, reportFailure, usageExitCode } from './failure.js'
 import type { CommonFlags } from './flags.js'
 import { importCommand } from './import.js'
@@ -45,6 +46,7 @@ export function createProgram(): Command {
     sampleCommand(),
     likelihoodCommand(),
     importCommand(),
+    exportCommand(),
     inspectCommand(),
     dataCommand(),
     listCommand(),

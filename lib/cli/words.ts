@@ -32,3 +32,16 @@ export function wrapped(text: string, width: number): string[] {
   }
   return lines
 }
+
+/** A table of tensors: name, type, shape, how many numbers. */
+export function tensorLines(
+  tensors: readonly { readonly name: string; readonly dtype: string; readonly shape: readonly number[] }[],
+): string[] {
+  const rows = tensors.map(({ name, dtype, shape }) => [
+    name,
+    dtype,
+    shape.join('×') || 'scalar',
+    count(shape.reduce((product, size) => product * size, 1)),
+  ])
+  return columns([['tensor', 'type', 'shape', 'numbers'], ...rows])
+}

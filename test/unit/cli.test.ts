@@ -149,6 +149,7 @@ describe('help', () => {
       'sample',
       'likelihood',
       'import',
+      'export',
       'inspect',
       'data',
       'list',
