@@ -9,9 +9,6 @@ import { normals } from '../../lib/random/philox.js'
 import { SavedTensor } from '../unit/torch-writer.js'
 import { elementCount } from './network-fixture.js'
 
-const nested: z.ZodType<Nested> = z.lazy(() => z.union([z.number(), z.array(nested)]))
-type Nested = number | readonly Nested[]
-
 const fixtureSchema = z.strictObject({
   about: z.string(),
   image: z.strictObject({ channels: z.int(), height: z.int(), width: z.int() }),
@@ -21,9 +18,8 @@ const fixtureSchema = z.strictObject({
   classIndices: z.array(z.int()).nullable(),
   /** Channels of the condition image. */
   condition: z.int(),
-  /** Parameters that are not trained, which an averaged copy does not have. */
-  untrained: z.array(z.string()),
-  values: z.record(z.string(), nested),
+  /** Tensors that are no parameters, of which no average is kept. */
+  buffers: z.array(z.string()),
   /** By copy: `trained`, `averaged`. */
   outputs: z.record(z.string(), z.base64()),
   tensors: z.record(z.string(), z.array(z.int())),
@@ -36,13 +32,9 @@ export function readImportFixture(name: string): ImportFixture {
 }
 
 /** The state dict of a copy. */
-export function stateDict({ tensors, values }: ImportFixture, copy: string): Map<string, SavedTensor> {
+export function stateDict({ tensors }: ImportFixture, copy: string): Map<string, SavedTensor> {
   return new Map(
-    Object.entries(tensors).map(([name, shape]) => {
-      const value = values[name]
-      const data = value === undefined ? draw(copy, name, shape) : Float32Array.from(flattened(value))
-      return [name, new SavedTensor(data, shape)]
-    }),
+    Object.entries(tensors).map(([name, shape]) => [name, new SavedTensor(draw(copy, name, shape), shape)]),
   )
 }
 
@@ -54,8 +46,4 @@ function draw(copy: string, name: string, shape: readonly number[]): Float32Arra
   }
   const mean = /\.(bias|b)$/.test(name) ? 0 : 1
   return Float32Array.from(drawn, (value) => mean + 0.1 * value)
-}
-
-function flattened(value: Nested): number[] {
-  return typeof value === 'number' ? [value] : value.flatMap(flattened)
 }

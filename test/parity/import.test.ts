@@ -9,7 +9,7 @@ import type { ModelSettings } from '../../lib/generation/model-options.js'
 import { memory } from '../../lib/native/memory.js'
 import { parseAssignment } from '../../lib/options/assign.js'
 import { Tensor } from '../../lib/tensor/tensor.js'
-import { type Saved, torchLegacy, torchZip } from '../unit/torch-writer.js'
+import { type Saved, SavedTensor, torchLegacy, torchZip } from '../unit/torch-writer.js'
 import { type ImportFixture, readImportFixture, stateDict } from './import-fixture.js'
 import { decodeFloats, distance, drawImages } from './network-fixture.js'
 
@@ -157,6 +157,59 @@ describe('guided-diffusion', () => {
       step: 0,
       copies: ['trained'],
     })
+  })
+})
+
+describe('score-SDE', () => {
+  test('model ddpm: averages are a list without names', async () => {
+    const fixture = readImportFixture('score-sde-ddpm')
+    const shadows = [...stateDict(fixture, 'averaged')].filter(([name]) => !fixture.buffers.includes(name))
+    const model = [...stateDict(fixture, 'trained')].map(([name, tensor]): [string, Saved] => [
+      `module.${name}`,
+      tensor,
+    ])
+    const content = {
+      optimizer: {},
+      model: new Map(model),
+      ema: { decay: 0.9999, num_updates: 26, shadow_params: shadows.map(([, tensor]) => tensor) },
+      step: 26,
+    }
+    await hold(fixture, await write('checkpoint_26.pth', torchZip(content)), {
+      format: 'score-sde',
+      settings: {
+        network: { multipliers: [1, 2, 2], blocks: 2, attentionResolutions: [4], decoderAttention: 'last' },
+        diffusion: { schedule: { kind: 'vp-sde', betaMin: 0.1, betaMax: 20 }, prediction: { kind: 'noise' } },
+      },
+      step: 26,
+      copies: ['trained', 'averaged'],
+    })
+    const short = { ...content, ema: { ...content.ema, shadow_params: content.ema.shadow_params.slice(1) } }
+    const set = ['imageSize=8', 'sde=subvpsde'].map(parseAssignment)
+    const source = await write('short.pth', torchZip(short))
+    await expect(importCheckpoint(source, { out: join(folder, 'never'), set })).rejects.toThrow(
+      /parameters and \d+ averages/,
+    )
+  })
+})
+
+describe('what no network of ours can express is refused by what differs', () => {
+  const weight = new SavedTensor(new Float32Array(4), [4])
+  const kernel = (size: number): SavedTensor => new SavedTensor(new Float32Array(size * size), [1, 1, size, size])
+
+  test.each<[string, Record<string, SavedTensor>, RegExp]>([
+    ['milestones', { 'model.init_conv.weight': kernel(7) }, /denoising-diffusion-pytorch.*first convolution is 7×7/],
+    ['another version', { 'model.init_conv.weight': kernel(3), 'model.downs.0.0.block1.norm.g': weight }, /RMSNorm/],
+  ])('%s', async (_, model, message) => {
+    const source = await write('model-9.pt', torchZip({ step: 9, model }))
+    await expect(importCheckpoint(source, { out: join(folder, 'never') })).rejects.toThrow(message)
+  })
+
+  test('NCSN++, by the first module that a ddpm does not have', async () => {
+    const all = { 'module.all_modules.0.W': weight, 'module.all_modules.1.weight': weight }
+    const source = await write('ncsnpp.pth', torchZip({ model: all, ema: { shadow_params: [weight] }, step: 1 }))
+    await expect(importCheckpoint(source, { out: join(folder, 'never') })).rejects.toThrow(
+      /all_modules.0 is other where time.in needs a linear.*NCSN\+\+/,
+    )
   })
 })
 

@@ -1,11 +1,15 @@
 /** Every format that can be imported. A new one is a file beside this one and a line here; the first that recognises a source reads it. */
 import type { ImportDefinition } from './define-import.js'
+import { denoisingDiffusionPytorch } from './denoising-diffusion-pytorch.js'
 import { guidedDiffusion } from './guided-diffusion.js'
 import { improvedDiffusion } from './improved-diffusion.js'
 import { parameters } from './parameters.js'
+import { scoreSde } from './score-sde.js'
 
 export const importers = {
   parameters,
   'guided-diffusion': guidedDiffusion,
   'improved-diffusion': improvedDiffusion,
+  'score-sde': scoreSde,
+  'denoising-diffusion-pytorch': denoisingDiffusionPytorch,
 } as const satisfies Record<string, ImportDefinition>
