@@ -5,10 +5,13 @@ import type { DiffusionSettings } from '../diffusion/diffusion-options.js'
 import type { NativeSettings } from '../native/binding.js'
 import { type KindSchema, schemasOf } from '../options/kind-schema.js'
 import { contextUnet } from './context-unet.js'
+import { dit } from './dit.js'
+import { edm2Unet } from './edm2-unet.js'
 import type { NetworkDefinition } from './network-definition.js'
 import { refinenet } from './refinenet.js'
 import { songUnet } from './song-unet.js'
 import { torchScript } from './torch-script.js'
+import { uVit } from './u-vit.js'
 import { unet } from './unet.js'
 import { unet2d } from './unet-2d.js'
 
@@ -19,6 +22,9 @@ export const networks = {
   'song-unet': songUnet,
   unet,
   'unet-2d': unet2d,
+  dit,
+  'edm2-unet': edm2Unet,
+  'u-vit': uVit,
 } as const satisfies Record<string, { readonly schema: KindSchema }>
 export type NetworkKind = keyof typeof networks
 

@@ -11,7 +11,8 @@ enum class Precision { float32, tf32, bfloat16, float16 };
 // Throws DPM_INVALID_OPTION for another name.
 Precision precision_of(const std::string& name);
 
-// While it lives, libtorch's autocast runs convolutions and matrix products of this thread in the precision.
+// While it lives, libtorch's autocast runs convolutions and matrix products of this thread in the precision: on a CPU
+// at::conv2d, at::linear and at::matmul, but not at::convolution.
 class PrecisionScope {
  public:
   PrecisionScope(Precision precision, const at::Device& device);

@@ -62,7 +62,7 @@ export function elementCount(shape: readonly number[]): number {
 /** The weights of the parameter of that name. */
 export function drawParameter(name: string, shape: readonly number[]): Float32Array {
   const drawn = normals(seeds.weights, 'weights', 0, crc32(name), elementCount(shape))
-  if (name === 'classes.weight') return Float32Array.from(drawn)
+  if (name === 'classes.weight' || name.endsWith('.phases')) return Float32Array.from(drawn)
   if (name.endsWith('.frequencies')) return Float32Array.from(drawn, (value) => 4 * value)
   if (shape.length > 1) {
     const root = Math.sqrt(elementCount(shape.slice(1)))

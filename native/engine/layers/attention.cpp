@@ -11,15 +11,19 @@
 
 namespace dpm {
 
+at::Tensor attend(const Pass& pass, const at::Tensor& parts) {
+  const at::Tensor q = parts.select(0, 0), k = parts.select(0, 1), v = parts.select(0, 2);
+  // libtorch's fused attention has a gradient, but that has none.
+  const at::Tensor mixed = pass.twice ? std::get<0>(at::_scaled_dot_product_attention_math(q, k, v)) : at::scaled_dot_product_attention(q, k, v);
+  return mixed.transpose(1, 2).flatten(2);
+}
+
 at::Tensor attend(const Pass& pass, const at::Tensor& joint, std::int64_t heads, bool interleaved) {
   const std::int64_t count = joint.size(0), positions = joint.size(1), channels = joint.size(2) / 3;
   const std::int64_t width = channels / heads;
   const at::Tensor parts = interleaved ? joint.view({count, positions, heads, 3, width}).permute({3, 0, 2, 1, 4})
                                        : joint.view({count, positions, 3, heads, width}).permute({2, 0, 3, 1, 4});
-  const at::Tensor q = parts.select(0, 0), k = parts.select(0, 1), v = parts.select(0, 2);
-  // libtorch's fused attention has a gradient, but that has none.
-  const at::Tensor mixed = pass.twice ? std::get<0>(at::_scaled_dot_product_attention_math(q, k, v)) : at::scaled_dot_product_attention(q, k, v);
-  return mixed.transpose(1, 2).reshape({count, positions, channels});
+  return attend(pass, parts);
 }
 
 Attention::Attention(ParameterList& list, const std::string& name, const AttentionSettings& settings, const Initialization& start)

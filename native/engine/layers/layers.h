@@ -68,13 +68,18 @@ class Linear {
  public:
   Linear() = default;
   Linear(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, const Initialization& start, Role role = Role::inner);
+  // With first weights of one's own; a bias starts at zero.
+  Linear(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, Initializer weight, bool bias = true);
   // x: …×in.
   at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
   // The same at every position of an image: x N×in×H×W.
   at::Tensor pointwise(const Pass& pass, const at::Tensor& x) const;
 
  private:
-  ParameterIndex weight_ = 0, bias_ = 0;
+  at::Tensor bias(const Pass& pass) const { return bias_ ? pass[*bias_] : at::Tensor(); }
+
+  ParameterIndex weight_ = 0;
+  std::optional<ParameterIndex> bias_;
 };
 
 // What time and class do to a norm; each N×C or undefined.
@@ -113,6 +118,9 @@ class AdaptiveGroupNorm {
   std::int64_t groups_ = 1;
   double epsilon_ = 1e-5;
 };
+
+// Of 3×N×heads×positions×C queries, keys and values: N×positions×(heads·C).
+at::Tensor attend(const Pass& pass, const at::Tensor& parts);
 
 // Of queries, keys and values, N×positions×3E, each with E / heads channels a head: N×positions×E. Rows of 3E are [q | k | v],
 // each head by head, or, interleaved, head by head [q | k | v].

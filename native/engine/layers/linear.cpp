@@ -10,10 +10,15 @@ Linear::Linear(ParameterList& list, const std::string& name, std::int64_t in, st
     : weight_(list.add(name + ".weight", {out, in}, weight_initializer(start, role, in, out))),
       bias_(list.add(name + ".bias", {out}, bias_initializer(start, role, in))) {}
 
-at::Tensor Linear::operator()(const Pass& pass, const at::Tensor& x) const { return at::linear(x, pass[weight_], pass[bias_]); }
+Linear::Linear(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, Initializer weight, bool bias)
+    : weight_(list.add(name + ".weight", {out, in}, weight)) {
+  if (bias) bias_ = list.add(name + ".bias", {out}, {});
+}
+
+at::Tensor Linear::operator()(const Pass& pass, const at::Tensor& x) const { return at::linear(x, pass[weight_], bias(pass)); }
 
 at::Tensor Linear::pointwise(const Pass& pass, const at::Tensor& x) const {
-  return at::conv2d(x, pass[weight_].unsqueeze(-1).unsqueeze(-1), pass[bias_]);
+  return at::conv2d(x, pass[weight_].unsqueeze(-1).unsqueeze(-1), bias(pass));
 }
 
 }  // namespace dpm

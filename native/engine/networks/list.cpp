@@ -5,10 +5,13 @@
 
 #include "error.h"
 #include "networks/context_unet.h"
+#include "networks/dit.h"
+#include "networks/edm2_unet.h"
 #include "networks/network.h"
 #include "networks/refinenet.h"
 #include "networks/script_network.h"
 #include "networks/song_unet.h"
+#include "networks/u_vit.h"
 #include "networks/unet.h"
 #include "networks/unet_2d.h"
 
@@ -23,6 +26,9 @@ const std::map<std::string, Make>& networks() {
       {"refinenet", [](const Settings& settings) { return std::make_shared<Refinenet>(settings); }},
       {"torch-script", [](const Settings& settings) { return std::make_shared<ScriptNetwork>(settings); }},
       {"song-unet", [](const Settings& settings) { return std::make_shared<SongUnet>(settings); }},
+      {"dit", [](const Settings& settings) { return std::make_shared<Dit>(settings); }},
+      {"edm2-unet", [](const Settings& settings) { return std::make_shared<Edm2Unet>(settings); }},
+      {"u-vit", [](const Settings& settings) { return std::make_shared<UVit>(settings); }},
       {"unet", [](const Settings& settings) { return std::make_shared<Unet>(settings); }},
       {"unet-2d", [](const Settings& settings) { return std::make_shared<Unet2d>(settings); }},
   };

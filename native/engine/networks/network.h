@@ -70,6 +70,9 @@ class Network {
   virtual at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const = 0;
   // Throws DPM_INVALID_ARGUMENT, naming the value, when x or the conditioning do not fit the data's shape.
   virtual void check(const at::Tensor& x, const Conditioning& conditioning) const;
+  // Brings trained weights back to where the network keeps them, such as to a length: when training begins, and after every
+  // update, averages made.
+  virtual void constrain(const std::vector<at::Tensor>& parameters) const { static_cast<void>(parameters); }
   // Whether its blocks can run again on the way back.
   virtual bool can_recompute() const { return false; }
   // Called once, after the first weights were drawn: for a network that brings its own.

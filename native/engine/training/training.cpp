@@ -54,6 +54,7 @@ Training::Training(std::shared_ptr<WeightedNetwork> network, const Settings& set
   const auto averages = settings.integer("averages");
   DPM_CHECK(averages >= 0 && averages <= OptimizerArguments::capacity, "DPM_INVALID_OPTION",
             "Expected at most " + std::to_string(OptimizerArguments::capacity) + " averaged copies.");
+  network_->network->constrain(network_->parameters);
   for (std::int64_t i = 0; i < averages; ++i) averages_.push_back(network_->flat.clone());
 
   const auto gradients = list.views(gradients_);
@@ -225,6 +226,7 @@ void Training::update(const Batch& batch, StepReport& report) {
   if (statistics_before_.defined()) {
     for (const at::Tensor& average : averages_) statistics_of(average).copy_(statistics_of(network_->flat));
   }
+  network_->network->constrain(network_->parameters);
   // The kernel writes behind libtorch's back: a pass recorded before this update must refuse to go backward through it.
   network_->flat.unsafeGetTensorImpl()->bump_version();
   for (const at::Tensor& average : averages_) average.unsafeGetTensorImpl()->bump_version();
