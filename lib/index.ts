@@ -60,6 +60,11 @@ export type { SpacingOptions } from './sampling/spacings/list.js'
 export { Tensor } from './tensor/tensor.js'
 export { formatDuration, progressLine } from './training/progress.js'
 export { readRecipe, recipeNames, resolveRecipe } from './training/recipes.js'
+export {
+  type ReconstructedAverage,
+  type ReconstructOptions,
+  reconstructAverage,
+} from './training/reconstruct-average.js'
 export { type RunOptions, type RunSettings, runOptions } from './training/run-options.js'
 // Train.
 export { Trainer, type TrainStep } from './training/trainer.js'

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
+import { averageCommand } from './average.js'
 import { dataCommand } from './data.js'
 import { doctorCommand } from './doctor.js'
 import { explainCommand } from './explain.js'
@@ -47,6 +48,7 @@ export function createProgram(): Command {
     likelihoodCommand(),
     importCommand(),
     exportCommand(),
+    averageCommand(),
     inspectCommand(),
     dataCommand(),
     listCommand(),

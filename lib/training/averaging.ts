@@ -5,6 +5,7 @@
  * The step is the 1-based number of the update that has just been made.
  */
 import * as z from 'zod'
+import { powerOf } from './power-profile.js'
 
 const decay = z.number().min(0).max(1)
 
@@ -98,22 +99,4 @@ const formulas: { readonly [Kind in AveragingSettings['kind']]: Formula<Kind> } 
 export function createAveraging(settings: AveragingSettings): Averaging {
   const formula = formulas[settings.kind] as Formula<AveragingSettings['kind']>
   return { decayAt: formula(settings) }
-}
-
-/**
- * The exponent gamma of EDM2's power profile from its relative standard deviation s (arXiv 2312.02696 §3): the largest
- * root of gamma^3 + 7 gamma^2 + (16 - s^-2) gamma + (12 - s^-2) = 0.
- * @param deviation above 0, at most 1/sqrt(12) = 0.2887, the deviation of the plain average (gamma 0).
- */
-export function powerOf(deviation: number): number {
-  const inverse = deviation ** -2
-  // Newton's method from above the largest root, where the cubic rises and is convex: it descends to the root.
-  let gamma = Math.sqrt(inverse) + 1
-  for (let round = 0; round < 100; round++) {
-    const value = ((gamma + 7) * gamma + 16 - inverse) * gamma + 12 - inverse
-    const next = gamma - value / ((3 * gamma + 14) * gamma + 16 - inverse)
-    if (!(next < gamma)) break
-    gamma = next
-  }
-  return gamma
 }

@@ -75,6 +75,9 @@ export async function planRun({ settings, out, signal, onOpen, onMeasure }: Plan
   const { last, everySteps } = settings.checkpoints.keep
   // The newest is complete before the oldest goes.
   const checkpointsKept = last + 1 + (everySteps === undefined ? 0 : Math.floor(steps / everySteps))
+  const { everySteps: snapshotSteps } = settings.checkpoints.snapshots
+  const snapshots = snapshotSteps === 0 ? 0 : Math.floor(steps / snapshotSteps)
+  const snapshotBytes = trainer.size * float32Bytes * averaging.length
   const { name, length, classes, channels, height, width } = trainer.dataSet
   return {
     data: { name, length, classes: classes.length, image: { channels, height, width } },
@@ -92,7 +95,7 @@ export async function planRun({ settings, out, signal, onOpen, onMeasure }: Plan
     stateBytes: checkpointBytes + trainer.size * float32Bytes,
     checkpointBytes,
     checkpointsKept,
-    diskBytes: checkpointBytes * checkpointsKept,
+    diskBytes: checkpointBytes * checkpointsKept + snapshotBytes * snapshots,
     freeBytes: out === undefined ? undefined : await freeSpace(resolve(out)),
   }
 }

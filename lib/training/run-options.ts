@@ -14,6 +14,7 @@ import { averagingsSchema } from './averaging.js'
 import { budgetSchema } from './budget.js'
 import { learningRateSchema } from './learning-rate.js'
 import { optimizerSchema } from './optimizer.js'
+import { snapshotsSchema } from './snapshots.js'
 
 const trainingSchema = z.strictObject({
   batch: z.int().min(1).max(65_536).default(64).describe('images per update'),
@@ -62,6 +63,7 @@ const checkpointSchema = z.strictObject({
   everySteps: z.int().min(1).default(5000).describe('steps between checkpoints'),
   everyMinutes: z.number().positive().default(30).describe('minutes between checkpoints, whichever comes first'),
   keep: retentionSchema.prefault({}),
+  snapshots: snapshotsSchema.prefault({}),
 })
 
 const logSchema = z.strictObject({

@@ -6,7 +6,7 @@
  * one in flight: the rows of the next wait for what it taught.
  */
 import { emitWarning } from 'node:process'
-import { Checkpoint } from '../checkpoints/checkpoint.js'
+import { Checkpoint, type CheckpointContent } from '../checkpoints/checkpoint.js'
 import { findLatest, writeCheckpoint } from '../checkpoints/checkpoint-folder.js'
 import type { JsonObject } from '../checkpoints/migrations.js'
 import { type Batch, createBatches } from '../datasets/batches.js'
@@ -33,6 +33,7 @@ import { SpeedEstimator } from './progress.js'
 import { RunFolder } from './run-folder.js'
 import { RunJournal } from './run-journal.js'
 import type { RunSettings } from './run-options.js'
+import { removeLaterSnapshots, requirePowerAverages, writeSnapshot } from './snapshots.js'
 import { requireSameData, TrainState } from './train-state.js'
 import { newSettings, resumedSettings, type TrainerOptions } from './trainer-options.js'
 import { runUpdate, type UpdateReport } from './update.js'
@@ -148,6 +149,7 @@ export class Trainer implements AsyncDisposable {
       else if (out !== undefined) await RunFolder.refuseUsed(out)
       const settings = fresh ?? resumedSettings(open.folder, rest)
       const process = createProcess(settings.diffusion)
+      requirePowerAverages(settings.training.averaging, settings.checkpoints.snapshots.everySteps)
       const device = await resolveDevice(settings.device)
       open.dataSet = await openDataSet(settings.data, { signal, progress: onOpen })
       requirePreviews(settings, open.dataSet)
@@ -180,6 +182,7 @@ export class Trainer implements AsyncDisposable {
           step = checkpoint.step
           seconds = Number(checkpoint.progress['seconds'] ?? 0)
         }
+        await removeLaterSnapshots(open.folder.path, step)
         await open.folder.writeConfig(settings as unknown as JsonObject)
       } else if (out !== undefined) {
         open.folder = await RunFolder.create(out, settings as unknown as JsonObject)
@@ -321,25 +324,27 @@ export class Trainer implements AsyncDisposable {
   async checkpoint(): Promise<string | undefined> {
     const step = this.#step + (await this.#stepsAhead())
     if (!this.folder || this.#checkpointStep === step) return undefined
-    const path = await writeCheckpoint(
-      this.folder.checkpoints,
-      {
-        settings: this.settings as unknown as JsonObject,
-        progress: {
-          step,
-          seconds: this.#seconds(),
-          images: step * this.settings.training.batch,
-          examples: this.dataSet.length,
-        },
-        classes: this.dataSet.classes,
-        image: { channels: this.dataSet.channels, height: this.dataSet.height, width: this.dataSet.width },
-        tensors: [...this.#state.tensors(), ...learnedTensors(this.process.learners)],
-      },
-      this.settings.checkpoints.keep,
-    )
+    const path = await writeCheckpoint(this.folder.checkpoints, this.#content(step), this.settings.checkpoints.keep)
     this.#checkpointStep = step
     this.#checkpointSeconds = this.#seconds()
     return path
+  }
+
+  /** All that the run is after `step` updates. */
+  #content(step: number): CheckpointContent {
+    const { channels, height, width, classes, length } = this.dataSet
+    return {
+      settings: this.settings as unknown as JsonObject,
+      progress: {
+        step,
+        seconds: this.#seconds(),
+        images: step * this.settings.training.batch,
+        examples: length,
+      },
+      classes,
+      image: { channels, height, width },
+      tensors: [...this.#state.tensors(), ...learnedTensors(this.process.learners)],
+    }
   }
 
   /** What ends a run: the last checkpoint, a sample grid, and how it came out of noise. */
@@ -397,7 +402,7 @@ export class Trainer implements AsyncDisposable {
 
   /** Whether a checkpoint or a preview is due after `step` updates. */
   #isSeen(step: number): boolean {
-    return this.#checkpointDue(step) || this.#previewDue(step)
+    return this.#checkpointDue(step) || this.#snapshotDue(step) || this.#previewDue(step)
   }
 
   #checkpointDue(step: number): boolean {
@@ -406,6 +411,11 @@ export class Trainer implements AsyncDisposable {
       this.folder !== undefined &&
       (step % everySteps === 0 || this.#seconds() - this.#checkpointSeconds >= everyMinutes * 60)
     )
+  }
+
+  #snapshotDue(step: number): boolean {
+    const { everySteps } = this.settings.checkpoints.snapshots
+    return this.folder !== undefined && everySteps > 0 && step % everySteps === 0
   }
 
   #previewDue(step: number): boolean {
@@ -477,6 +487,10 @@ export class Trainer implements AsyncDisposable {
   async #afterStep(signal: AbortSignal | undefined): Promise<string[]> {
     const written: (string | undefined)[] = []
     if (this.#checkpointDue(this.#step)) written.push(await this.checkpoint())
+    if (this.#snapshotDue(this.#step) && this.folder) {
+      const kept = this.network.parameters.filter(({ trained }) => !trained).map(({ name }) => name)
+      written.push(await writeSnapshot(this.folder.path, this.#content(this.#step), kept))
+    }
     if (this.#previewDue(this.#step) && this.folder) {
       const place = { ...this.#place, folder: this.folder, signal }
       written.push(await drawPreview(this.source, this.settings.previews, place))

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { defineOptions } from '../../lib/options/options.js'
-import { type AveragingSettings, averagingSchema, createAveraging, powerOf } from '../../lib/training/averaging.js'
+import { type AveragingSettings, averagingSchema, createAveraging } from '../../lib/training/averaging.js'
+import { powerOf } from '../../lib/training/power-profile.js'
 
 const options = defineOptions('averaging', averagingSchema)
 

@@ -150,6 +150,7 @@ describe('help', () => {
       'likelihood',
       'import',
       'export',
+      'average',
       'inspect',
       'data',
       'list',
