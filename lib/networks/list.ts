@@ -7,6 +7,7 @@ import { type KindSchema, schemasOf } from '../options/kind-schema.js'
 import { contextUnet } from './context-unet.js'
 import { dit } from './dit.js'
 import { edm2Unet } from './edm2-unet.js'
+import { mlp } from './mlp.js'
 import type { NetworkDefinition } from './network-definition.js'
 import { refinenet } from './refinenet.js'
 import { songUnet } from './song-unet.js'
@@ -25,6 +26,7 @@ export const networks = {
   dit,
   'edm2-unet': edm2Unet,
   'u-vit': uVit,
+  mlp,
 } as const satisfies Record<string, { readonly schema: KindSchema }>
 export type NetworkKind = keyof typeof networks
 

@@ -20,6 +20,7 @@ const tiny: readonly NetworkOptions[] = [
   { kind: 'edm2-unet', channels: 8, multipliers: [1, 2], blocks: 1, attentionResolutions: [8], headChannels: 8 },
   { kind: 'dit', channels: 16, depth: 2, heads: 2 },
   { kind: 'u-vit', channels: 16, depth: 2, heads: 2, timeFeedForward: true },
+  { kind: 'mlp', width: 24, depth: 2, activation: 'gelu', dropout: 0.2 },
 ]
 
 /** With weights drawn by name: two networks with parameters of the same names and shapes have the same. */

@@ -7,6 +7,7 @@
 #include "networks/context_unet.h"
 #include "networks/dit.h"
 #include "networks/edm2_unet.h"
+#include "networks/mlp.h"
 #include "networks/network.h"
 #include "networks/refinenet.h"
 #include "networks/script_network.h"
@@ -28,6 +29,7 @@ const std::map<std::string, Make>& networks() {
       {"song-unet", [](const Settings& settings) { return std::make_shared<SongUnet>(settings); }},
       {"dit", [](const Settings& settings) { return std::make_shared<Dit>(settings); }},
       {"edm2-unet", [](const Settings& settings) { return std::make_shared<Edm2Unet>(settings); }},
+      {"mlp", [](const Settings& settings) { return std::make_shared<Mlp>(settings); }},
       {"u-vit", [](const Settings& settings) { return std::make_shared<UVit>(settings); }},
       {"unet", [](const Settings& settings) { return std::make_shared<Unet>(settings); }},
       {"unet-2d", [](const Settings& settings) { return std::make_shared<Unet2d>(settings); }},
