@@ -102,7 +102,21 @@ function exactJson(value: unknown, name: string): string {
 }
 
 const progressSchema = z.looseObject({ step: z.int().min(0) })
-export const imageSchema = z.object({ channels: z.int().min(1), height: z.int().min(1), width: z.int().min(1) })
+const columnsSchema = z
+  .object({
+    names: z.array(z.string()),
+    means: z.array(z.number()),
+    deviations: z.array(z.number().positive()),
+  })
+  .refine(({ names, means, deviations }) => names.length === means.length && names.length === deviations.length)
+export const imageSchema = z
+  .object({
+    channels: z.int().min(1),
+    height: z.int().min(1),
+    width: z.int().min(1),
+    columns: columnsSchema.optional(),
+  })
+  .refine(({ channels, columns }) => columns === undefined || columns.names.length === channels)
 export const classesSchema = z.array(z.string())
 
 /** An open checkpoint. Close it, or write `await using`. */

@@ -6,7 +6,7 @@ import { type Assignment, assign } from '../options/assign.js'
 import { type CommonFlags, jsonFlag, seedFlag, setFlag, wholeNumber } from './flags.js'
 import { interruptible } from './interrupt.js'
 import { StatusLine } from './status-line.js'
-import { columns, count, shapeText } from './words.js'
+import { columns, count, examplesWord, shapeText } from './words.js'
 
 interface DataFlags extends CommonFlags {
   readonly set?: readonly Assignment[]
@@ -100,10 +100,11 @@ async function readAll(
 ): Promise<void> {
   const { channels, height, width, length } = dataSet
   const size = channels * height * width
+  const { roomFor } = await import('../datasets/memory-data-set.js')
   const atOnce = Math.max(1, Math.min(256, Math.floor(64_000_000 / size)))
   for (let begin = 0; begin < length; begin += atOnce) {
     const indices = Array.from({ length: Math.min(atOnce, length - begin) }, (_, i) => begin + i)
-    await dataSet.read(indices, new Uint8Array(indices.length * size), signal)
+    await dataSet.read(indices, roomFor(dataSet, indices.length), signal)
     progress(begin + indices.length, length)
   }
 }
@@ -136,7 +137,7 @@ function print(dataSet: DataSet, settings: DataSettings, isChecked: boolean, fla
     return
   }
   console.log(
-    `${name}: ${count(length)} images of ${shapeText(dataSet)}, ${classes.length === 0 ? 'no classes' : `${count(classes.length)} classes`}`,
+    `${name}: ${count(length)} ${examplesWord(dataSet)} of ${shapeText(dataSet)}, ${classes.length === 0 ? 'no classes' : `${count(classes.length)} classes`}`,
   )
   const labels = classes.map((label, index) => [`${index}`, label, count(counts[index] ?? 0)])
   for (const line of columns(labels)) console.log(`  ${line}`)
@@ -151,6 +152,11 @@ function print(dataSet: DataSet, settings: DataSettings, isChecked: boolean, fla
 
 /** Examples chosen by the seed, each at most once. */
 async function drawExamples(dataSet: DataSet, path: string, flags: DataFlags): Promise<void> {
+  if (dataSet.columns) {
+    const { Vectors } = await import('../generation/vectors.js')
+    const vectors = await Vectors.first(dataSet, flags.count)
+    return await (await vectors.plot(undefined, 'data')).toFile(path)
+  }
   const { Images } = await import('../images/image-batch.js')
   const { batchOrder } = await import('../datasets/batches.js')
   const { channels, height, width, length } = dataSet

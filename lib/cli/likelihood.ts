@@ -10,7 +10,7 @@ import { formatDuration } from '../training/progress.js'
 import { type CommonFlags, deviceFlag, jsonFlag, precisionFlag, seedFlag, setFlag, wholeNumber } from './flags.js'
 import { interruptible } from './interrupt.js'
 import { StatusLine } from './status-line.js'
-import { columns, count, shapeText } from './words.js'
+import { columns, count, examplesWord, shapeText } from './words.js'
 
 interface LikelihoodFlags extends CommonFlags {
   readonly method?: string
@@ -44,7 +44,7 @@ export function likelihoodCommand(): Command {
     .argument('<run>', 'a run folder, or a .safetensors checkpoint')
     .option(
       '--method <name>',
-      'vlb, continuous-vlb or ode (default: vlb where the schedule has discrete times, else ode)',
+      'vlb, continuous-vlb or ode (default: vlb of pictures where the schedule has discrete times, else ode)',
     )
     .option(
       '--images <number>',
@@ -101,7 +101,7 @@ async function run(path: string, flags: LikelihoodFlags): Promise<void> {
         ...(flags.precision === undefined ? {} : { precision: flags.precision }),
         ...(flags.weights === undefined ? {} : { weights: weightsOf(flags.weights) }),
       })
-      const kind = flags.method ?? (model.process.schedule.steps === undefined ? 'ode' : 'vlb')
+      const kind = flags.method ?? (model.process.schedule.steps === undefined || model.image.columns ? 'ode' : 'vlb')
       const method = assign({ kind }, flags.set ?? [])
       const progress = (done: number, total: number): void =>
         line.show(() => `opening ${stored.data.kind}: ${count(done)} of ${count(total)}`)
@@ -110,7 +110,7 @@ async function run(path: string, flags: LikelihoodFlags): Promise<void> {
         const { precision, chunk } = flags
         const asked = likelihoodModel(model, dataSet, { withClass: flags.class, precision, chunk })
         const images = Math.min(flags.images, dataSet.length)
-        const where = `${stored.split === null ? '' : `${stored.split} `}images of ${shapeText(dataSet)}`
+        const where = `${stored.split === null ? '' : `${stored.split} `}${examplesWord(dataSet)} of ${shapeText(dataSet)}`
         line.print(
           `${stored.name} at step ${count(model.step)}: ${kind} of ${count(images)} of ${count(dataSet.length)} ${where}, seed ${flags.seed}`,
         )

@@ -3,7 +3,7 @@ import { showBytes } from '../libtorch/progress.js'
 import type { Plan } from '../training/plan.js'
 import { formatDuration } from '../training/progress.js'
 import type { RunSettings } from '../training/run-options.js'
-import { columns, count, shapeText } from './words.js'
+import { columns, count, examplesWord, shapeText } from './words.js'
 
 export function printPlan(settings: RunSettings, plan: Plan, out: string): void {
   console.log(`Plan for ${settings.name}, measured over ${plan.measuredSteps} steps; nothing was written.`)
@@ -25,7 +25,7 @@ function planRows(settings: RunSettings, plan: Plan, out: string): string[][] {
       : `${count(pictures.grids)} grids of ${duration(pictures.secondsPerGrid)} each${pictures.animationSeconds > 0 ? `, an animation of ${duration(pictures.animationSeconds)}` : ''}; ${duration(pictures.totalSeconds)} in all`
   const free = plan.freeBytes === undefined ? '' : `; ${showBytes(plan.freeBytes)} free at ${out}`
   return [
-    ['data', `${data.name}: ${count(data.length)} images of ${shapeText(data.image)}${classes}`],
+    ['data', `${data.name}: ${count(data.length)} ${examplesWord(data.image)} of ${shapeText(data.image)}${classes}`],
     ['network', `${settings.network.kind}, ${count(plan.parameters)} parameters`],
     ['device', `${plan.device}, ${settings.precision}`],
     [

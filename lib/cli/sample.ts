@@ -22,7 +22,7 @@ import {
 import { interruptible } from './interrupt.js'
 import { addEditFlags, type EditFlags, resolveEdits } from './sample-edits.js'
 import { StatusLine } from './status-line.js'
-import { count, shapeText } from './words.js'
+import { count, examplesWord, shapeText } from './words.js'
 
 interface SampleFlags extends CommonFlags, EditFlags {
   readonly count?: number
@@ -75,7 +75,7 @@ export function sampleCommand(): Command {
     .addOption(precisionFlag())
     .option(
       '--out <path>',
-      "a picture (.png, .jpg, .webp) or a folder (default: the run's samples/, else ./samples.png)",
+      "a picture (.png, .jpg, .webp), of vectors a table (.csv, .npy), or a folder (default: the run's samples/, else here)",
     )
     .addOption(new Option('--grid', 'all images in one picture, also when --out is a folder'))
     .addOption(new Option('--files', 'a file for each image, in the folder --out'))
@@ -94,6 +94,7 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
   }
   const place = await placeOf(path, flags)
   const { Diffusion } = await import('../generation/diffusion.js')
+  const { drawVectors, requireNoTable } = await import('./sample-vectors.js')
   const line = new StatusLine()
   const startedAt = performance.now()
   await interruptible(
@@ -104,6 +105,7 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
         ...(flags.precision === undefined ? {} : { precision: flags.precision }),
         ...(flags.weights === undefined ? {} : { weights: weightsOf(flags.weights) }),
       })
+      if (!model.image.columns) requireNoTable(flags.out)
       const { options: asked, columns } = await resolveOptions(model, stored.previews, flags)
       using edits = await resolveEdits(model, flags, asked)
       const options = { ...asked, ...edits.options }
@@ -111,8 +113,13 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
       line.print(`${stored.name}${describe(model, options, steps)}`)
       const onStep = (step: number): void =>
         line.show(() => `step ${step} of ${steps} · ${formatDuration((performance.now() - startedAt) / 1000)}`)
-      const images = await draw(model, { ...options, signal }, flags, columns, onStep)
-      const written = await write(images, place, columns)
+      const written = model.image.columns
+        ? await drawVectors(
+            model,
+            { ...options, signal },
+            { flags, picture: place.grid, data: stored.data, onStep, onWarning: (text) => line.print(text) },
+          )
+        : await write(await draw(model, { ...options, signal }, flags, columns, onStep), place, columns)
       line.clear()
       const seconds = (performance.now() - startedAt) / 1000
       if (flags.json) {
@@ -125,7 +132,7 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
         return
       }
       if (written.grid !== null) console.log(written.grid)
-      if (written.files.length > 0) console.log(`${written.files[0]} … ${written.files.at(-1)}`)
+      if (written.files.length > 0) console.log([...new Set([written.files[0], written.files.at(-1)])].join(' … '))
       if (flags.gif !== undefined) console.log(flags.gif)
     },
     () => line.print('Stopping.'),
@@ -137,16 +144,17 @@ type Previews = RunSettings['previews']
 /** The checkpoint that is drawn from, and how its run draws previews; a model from elsewhere has the defaults. */
 async function readStored(
   path: string,
-): Promise<{ readonly path: string; readonly name: string; readonly previews: Previews }> {
+): Promise<{ readonly path: string; readonly name: string; readonly previews: Previews; readonly data: unknown }> {
   const { readCheckpoint } = await import('../checkpoints/checkpoint-folder.js')
   const { runSchema } = await import('../training/run-options.js')
   await using checkpoint = await readCheckpoint(path)
-  const { name, previews } = checkpoint.settings
+  const { name, previews, data } = checkpoint.settings
   const parsed = runSchema.shape.previews.safeParse(previews)
   return {
     path: checkpoint.path,
     name: typeof name === 'string' ? name : 'model',
     previews: parsed.success ? parsed.data : runSchema.shape.previews.parse({}),
+    data,
   }
 }
 
@@ -172,9 +180,14 @@ async function resolveOptions(model: Diffusion, previews: Previews, flags: Sampl
   const classes = classesOf(model, flags.classes)
   const rowLength = classes !== undefined && classes.length > 1 && classes.length <= 20 ? classes.length : undefined
   const guidance = flags.guidance ?? (classes !== undefined && network.nullClass ? previews.guidance : undefined)
+  const defaultCount = model.image.columns
+    ? previews.columns * previews.rows
+    : rowLength === undefined
+      ? 16
+      : rowLength * Math.ceil(16 / rowLength)
   return {
     options: {
-      count: flags.count ?? (rowLength === undefined ? 16 : rowLength * Math.ceil(16 / rowLength)),
+      count: flags.count ?? defaultCount,
       sampler,
       steps,
       spacing,
@@ -209,7 +222,7 @@ function describe(
 ): string {
   const kind = typeof sampler === 'object' ? sampler.kind : sampler
   const guided = classes !== undefined && guidance !== undefined && guidance !== 1 ? `, guidance ${guidance}` : ''
-  return ` at step ${count(model.step)}: ${count(drawn)} images of ${shapeText(model.image)}, ${kind} in ${steps} steps${guided}, seed ${seed}`
+  return ` at step ${count(model.step)}: ${count(drawn)} ${examplesWord(model.image)} of ${shapeText(model.image)}, ${kind} in ${steps} steps${guided}, seed ${seed}`
 }
 
 /** Draws the images; with --gif also the states on the way. */

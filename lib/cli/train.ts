@@ -11,7 +11,7 @@ import { Interruption, interruptible } from './interrupt.js'
 import { printPlan } from './plan-table.js'
 import { RunningLoss } from './running-loss.js'
 import { StatusLine } from './status-line.js'
-import { count, shapeText } from './words.js'
+import { count, examplesWord, shapeText } from './words.js'
 
 interface TrainFlags extends CommonFlags {
   readonly out?: string
@@ -147,8 +147,8 @@ function describeStart(trainer: Trainer, out: string, first: number): string {
   const length = totalSteps === undefined ? `${settings.budget.minutes} minutes` : `${count(totalSteps)} steps`
   const from = first > 0 ? `, from step ${count(first)} on` : ''
   return (
-    `${settings.name}: ${count(dataSet.length)} images of ${shapeText(dataSet)}${classes}; ` +
-    `${count(size)} parameters; ${length} of ${count(batch)} images${from}; ${device}, ${settings.precision}; into ${out}`
+    `${settings.name}: ${count(dataSet.length)} ${examplesWord(dataSet)} of ${shapeText(dataSet)}${classes}; ` +
+    `${count(size)} parameters; ${length} of ${count(batch)} ${examplesWord(dataSet)}${from}; ${device}, ${settings.precision}; into ${out}`
   )
 }
 
@@ -179,7 +179,7 @@ async function printEnd(trainer: Trainer, end: RunEnd, flags: TrainFlags, line: 
   for (const [index, path] of pictures.entries()) {
     console.log(`  ${index === 0 ? 'pictures' : '        '}    ${shown(path)}`)
   }
-  console.log(`Draw images from it: npx dpm-torch sample ${quoted(out)}`)
+  console.log(`Draw ${examplesWord(trainer.dataSet)} from it: npx dpm-torch sample ${quoted(out)}`)
 }
 
 async function printStop(trainer: Trainer, out: string, line: StatusLine): Promise<void> {

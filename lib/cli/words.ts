@@ -6,9 +6,15 @@ export function count(value: number): string {
   return Math.round(value).toLocaleString('en-US')
 }
 
-/** `3×32×32`: channels, height, width. */
-export function shapeText({ channels, height, width }: ImageShape): string {
+/** `3×32×32`: channels, height, width; `2 columns` of vectors. */
+export function shapeText({ channels, height, width, columns: vectors }: ImageShape): string {
+  if (vectors) return channels === 1 ? '1 column' : `${count(channels)} columns`
   return [channels, height, width].join('×')
+}
+
+/** What examples are, in the plural. */
+export function examplesWord({ columns: vectors }: ImageShape): string {
+  return vectors ? 'vectors' : 'images'
 }
 
 /** Lines in columns; the last column is as wide as it is. */

@@ -5,8 +5,8 @@
 import { DpmError, expected, throwIfAborted } from '../errors.js'
 import { keyedPermutation } from '../random/permutation.js'
 import { flipImage, flipped } from './augment.js'
-import type { DataSet } from './data-set.js'
-import { exampleBytes } from './memory-data-set.js'
+import type { DataSet, ExampleValues } from './data-set.js'
+import { exampleSize, roomFor } from './memory-data-set.js'
 
 export interface BatchesOptions {
   /** Examples per step. */
@@ -19,7 +19,7 @@ export interface BatchesOptions {
   /** Mirror half of the examples left to right, another half in each epoch; default false. */
   readonly flip?: boolean
   /** What the network sees beside each image, made of the images as they are trained on; nothing when absent. */
-  readonly beside?: ((images: Uint8Array, count: number) => Promise<Float32Array>) | undefined
+  readonly beside?: ((images: ExampleValues, count: number) => Promise<Float32Array>) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -34,7 +34,7 @@ export interface Batch {
   /** Epoch of each example: a batch may span the end of one. */
   readonly epochs: Float64Array
   /** N×C×H×W; the caller's own. */
-  readonly images: Uint8Array
+  readonly images: ExampleValues
   /** What `beside` made of them; null without it. */
   readonly beside: Float32Array | null
   /** Class of each example; null when the data has no classes. */
@@ -119,8 +119,8 @@ async function loadBatch(
   { flip, beside, signal }: Pick<BatchesOptions, 'flip' | 'beside'> & { readonly signal: AbortSignal },
 ): Promise<Batch> {
   const { indices, epochs } = batchOrder(dataSet.length, batch, seed, step)
-  const size = exampleBytes(dataSet)
-  const images = new Uint8Array(batch * size)
+  const size = exampleSize(dataSet)
+  const images = roomFor(dataSet, batch)
   await dataSet.read([...indices], images, signal)
   if (flip) {
     for (let i = 0; i < batch; i++) {

@@ -1,11 +1,24 @@
 /** What every data set answers; shared code never asks which one it is. */
 
-/** Shape of one image, as the data has it. */
+/** The columns that vectors were made of: a value in a column's own units is mean + deviation · what networks see. */
+export interface Columns {
+  readonly names: readonly string[]
+  readonly means: readonly number[]
+  /** Above 0. */
+  readonly deviations: readonly number[]
+}
+
+/** Shape of one example, as the data has it. */
 export interface ImageShape {
   readonly channels: number
   readonly height: number
   readonly width: number
+  /** Of vectors, whose elements are the channels of an image of 1×1; absent where examples are pictures. */
+  readonly columns?: Columns | undefined
 }
+
+/** Examples one after the other: pictures in 8 bits, vectors as networks see them. */
+export type ExampleValues = Uint8Array | Float32Array
 
 /** What a read could not deliver, when corrupt files are skipped rather than fatal. */
 export interface CorruptExample {
@@ -26,10 +39,10 @@ export interface DataSet extends ImageShape {
   /** Class index of an example; -1 when the data has no classes. */
   classOf(index: number): number
   /**
-   * Decodes examples into `into`, uint8 C×H×W one after the other, off the JS thread.
+   * Decodes examples into `into`, C×H×W one after the other, off the JS thread: uint8, or float32 where there are `columns`.
    * @throws DpmError DPM_DATA_INVALID naming the file of a corrupt image (with `corrupt: 'error'`).
    */
-  read(indices: readonly number[], into: Uint8Array, signal?: AbortSignal): Promise<void>
+  read(indices: readonly number[], into: ExampleValues, signal?: AbortSignal): Promise<void>
   close(): Promise<void>
 }
 

@@ -10,7 +10,7 @@ import { toPlanes } from '../images/planes.js'
 import type { CorruptExample, DataSet } from './data-set.js'
 import { defineDataSet } from './define-data-set.js'
 import { findImages, imageExtensions } from './folder-walk.js'
-import { checkIndex, checkRead, closed, exampleBytes } from './memory-data-set.js'
+import { checkIndex, checkRead, closed, exampleSize } from './memory-data-set.js'
 import { missingOr } from './missing.js'
 
 const imageFolderSchema = z.strictObject({
@@ -111,7 +111,7 @@ class ImageFolder implements DataSet {
   async read(indices: readonly number[], into: Uint8Array, signal?: AbortSignal): Promise<void> {
     if (this.#closed) throw closed(this.name)
     checkRead(this, indices, into)
-    const size = exampleBytes(this)
+    const size = exampleSize(this)
     const readOne = async (slot: number): Promise<void> => {
       const pixels = await this.#decodeGood(indices[slot] ?? 0, signal)
       toPlanes(pixels, this.channels, this.height * this.width, into, slot * size)

@@ -7,9 +7,11 @@ import type { DataSetDefinition, OpenContext } from './define-data-set.js'
 import { emoji } from './emoji.js'
 import { idx } from './idx.js'
 import { imageFolder } from './image-folder.js'
+import { points } from './points.js'
 import { sprites } from './sprites.js'
+import { table } from './table.js'
 
-export const datasets = { emoji, sprites, idx, cifar10, 'image-folder': imageFolder } as const
+export const datasets = { emoji, sprites, idx, cifar10, 'image-folder': imageFolder, points, table } as const
 
 export const dataSchema = z.discriminatedUnion('kind', schemasOf(datasets))
 export type DataOptions = z.input<typeof dataSchema>

@@ -1,11 +1,11 @@
 /** A data set whose decoded examples are all held in memory; and the checks that every data set makes. */
 import { DpmError, expected, throwIfAborted } from '../errors.js'
-import type { DataSet, ImageShape } from './data-set.js'
+import type { Columns, DataSet, ExampleValues, ImageShape } from './data-set.js'
 
 export interface MemoryDataSetParts extends ImageShape {
   readonly name: string
-  /** N×C×H×W, examples one after the other. */
-  readonly images: Uint8Array
+  /** N×C×H×W, examples one after the other: uint8, or float32 where there are columns. */
+  readonly images: ExampleValues
   /** N class indices; null when the data has no classes. */
   readonly labels: ArrayLike<number> | null
   readonly classes: readonly string[]
@@ -16,18 +16,20 @@ export class MemoryDataSet implements DataSet {
   readonly channels: number
   readonly height: number
   readonly width: number
+  readonly columns: Columns | undefined
   readonly length: number
   readonly classes: readonly string[]
   readonly corrupt = []
   readonly #labels: ArrayLike<number> | null
-  #images: Uint8Array | null
+  #images: ExampleValues | null
 
   constructor(parts: MemoryDataSetParts) {
     this.name = parts.name
     this.channels = parts.channels
     this.height = parts.height
     this.width = parts.width
-    this.length = parts.images.length / exampleBytes(parts)
+    this.columns = parts.columns
+    this.length = parts.images.length / exampleSize(parts)
     this.classes = parts.labels ? parts.classes : []
     this.#labels = parts.labels
     this.#images = parts.images
@@ -38,11 +40,11 @@ export class MemoryDataSet implements DataSet {
     return this.#labels?.[index] ?? -1
   }
 
-  async read(indices: readonly number[], into: Uint8Array, signal?: AbortSignal): Promise<void> {
+  async read(indices: readonly number[], into: ExampleValues, signal?: AbortSignal): Promise<void> {
     throwIfAborted(signal, 'Reading the data')
     checkRead(this, indices, into)
     if (!this.#images) throw closed(this.name)
-    const size = exampleBytes(this)
+    const size = exampleSize(this)
     for (const [slot, index] of indices.entries()) {
       into.set(this.#images.subarray(index * size, (index + 1) * size), slot * size)
     }
@@ -53,16 +55,28 @@ export class MemoryDataSet implements DataSet {
   }
 }
 
-/** Bytes of one decoded example. */
-export function exampleBytes({ channels, height, width }: ImageShape): number {
+/** Values of one decoded example. */
+export function exampleSize({ channels, height, width }: ImageShape): number {
   return channels * height * width
 }
 
+/** Room for so many examples. */
+export function roomFor(shape: ImageShape, count: number): ExampleValues {
+  return new (arrayOf(shape))(count * exampleSize(shape))
+}
+
+function arrayOf({ columns }: ImageShape): typeof Uint8Array | typeof Float32Array {
+  return columns ? Float32Array : Uint8Array
+}
+
 /** @throws DpmError DPM_INVALID_ARGUMENT when indices or buffer do not fit the data. */
-export function checkRead(dataSet: DataSet, indices: readonly number[], into: Uint8Array): void {
+export function checkRead(dataSet: DataSet, indices: readonly number[], into: ExampleValues): void {
   for (const index of indices) checkIndex(dataSet, index)
-  const bytes = indices.length * exampleBytes(dataSet)
-  if (into.length !== bytes) throw expected(`a Uint8Array of ${bytes} bytes`, 'into', into)
+  const length = indices.length * exampleSize(dataSet)
+  const array = arrayOf(dataSet)
+  if (!(into instanceof array) || into.length !== length) {
+    throw expected(`a ${array.name} of ${length} elements`, 'into', into)
+  }
 }
 
 export function checkIndex(dataSet: DataSet, index: number): void {

@@ -8,7 +8,7 @@ import { eachConcurrently } from '../images/concurrently.js'
 import { toPlanes } from '../images/planes.js'
 import type { DataSet } from './data-set.js'
 import { defineDataSet } from './define-data-set.js'
-import { checkIndex, checkRead, exampleBytes, MemoryDataSet } from './memory-data-set.js'
+import { checkIndex, checkRead, exampleSize, MemoryDataSet } from './memory-data-set.js'
 import { NpyFile } from './npy.js'
 
 const spritesSchema = z.strictObject({
@@ -124,7 +124,7 @@ class NpyDataSet implements DataSet {
 
   async read(indices: readonly number[], into: Uint8Array, signal?: AbortSignal): Promise<void> {
     checkRead(this, indices, into)
-    const size = exampleBytes(this)
+    const size = exampleSize(this)
     const readOne = async (slot: number): Promise<void> => {
       const pixels = await this.#images.readItems(indices[slot] ?? 0, 1)
       toPlanes(pixels, this.channels, this.height * this.width, into, slot * size)

@@ -9,6 +9,7 @@
  * of the range: what the schedule does between its ends does not matter.
  */
 import * as z from 'zod'
+import type { ExampleValues } from '../datasets/data-set.js'
 import { reconstructionTerm } from '../diffusion/learned/bound-ends.js'
 import { bitsPerDimension } from '../diffusion/likelihood/bits-per-dimension.js'
 import { limited, priorTerms } from '../diffusion/likelihood/variational-terms.js'
@@ -148,7 +149,7 @@ function gammaAt(schedule: Schedule, time: number): number {
   return 2 * Math.log(ratioOf(schedule.level(time)))
 }
 
-function sharesOf(values: Uint8Array): Float64Array {
+function sharesOf(values: ExampleValues): Float64Array {
   const shares = new Float64Array(256)
   for (const value of values) shares[value] = (shares[value] ?? 0) + 1 / values.length
   return shares

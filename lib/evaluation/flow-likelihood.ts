@@ -6,8 +6,12 @@
  *
  * With probes instead of the exact trace each log p is only unbiased itself: its noise then passes through the mean of
  * exponentials and makes several draws look a little better than they are.
+ *
+ * Vectors are taken as they are: the density of a column in its own units is that of what the network sees over the column's
+ * deviation.
  */
 import * as z from 'zod'
+import type { Columns } from '../datasets/data-set.js'
 import { bitsPerDimension, logMeanExp } from '../diffusion/likelihood/bits-per-dimension.js'
 import { dequantizationKinds, dequantizations } from '../diffusion/likelihood/dequantization.js'
 import type { Level } from '../diffusion/schedule.js'
@@ -55,13 +59,14 @@ export interface OdeDetails {
   readonly kind: 'ode'
   /** Mean number of evaluations of the flow per image and draw. */
   readonly evaluations: number
-  /** Bits per dimension that the width of the bins adds. */
+  /** Bits per dimension that the width of the bins adds, or, of vectors, the units of the columns: a mean over them. */
   readonly offset: number
 }
 
 export const ode = defineLikelihoodMethod({
   name: 'ode',
   options: odeSchema,
+  takesVectors: true,
   start(model, settings): LikelihoodRun<OdeDetails> {
     if (settings.draws > 1 && !dequantizations[settings.dequantization].isRandom) {
       throw new DpmError(
@@ -89,6 +94,7 @@ class FlowLikelihood implements LikelihoodRun<OdeDetails> {
   readonly #model: LikelihoodModel
   readonly #settings: OdeSettings
   readonly #start: Level
+  #binWidth = 1
   #evaluations = 0
   #flows = 0
 
@@ -98,10 +104,13 @@ class FlowLikelihood implements LikelihoodRun<OdeDetails> {
     this.#start = start
   }
 
-  async add({ values, examples, elements }: LikelihoodBatch, context: MethodContext): Promise<number[]> {
-    const { dequantization, draws, trace, probes } = this.#settings
+  async add({ values, examples, elements, columns }: LikelihoodBatch, context: MethodContext): Promise<number[]> {
+    const { dequantization, trace, probes } = this.#settings
     const { seed, signal, onProgress } = context
-    const { place, binWidth } = dequantizations[dequantization]
+    const { place, binWidth } = columns ? unitsOf(columns) : dequantizations[dequantization]
+    // Vectors have no bins, so that all draws would be the same.
+    const draws = columns ? 1 : this.#settings.draws
+    this.#binWidth = binWidth
     const logDensities = examples.map(() => new Float64Array(draws))
     for (let draw = 0; draw < draws; draw++) {
       const x = new Float64Array(values.length)
@@ -132,9 +141,15 @@ class FlowLikelihood implements LikelihoodRun<OdeDetails> {
     return {
       kind: 'ode',
       evaluations: this.#evaluations / this.#flows,
-      offset: bitsPerDimension(0, 1, dequantizations[this.#settings.dequantization].binWidth),
+      offset: bitsPerDimension(0, 1, this.#binWidth),
     }
   }
+}
+
+/** Values as they are; the width of a "bin" is what a unit of a column is to the network, a geometric mean over the columns. */
+function unitsOf({ deviations }: Columns): { readonly place: (value: number) => number; readonly binWidth: number } {
+  const mean = deviations.reduce((sum, deviation) => sum + Math.log(deviation), 0) / deviations.length
+  return { place: (value) => value, binWidth: Math.exp(-mean) }
 }
 
 function solverOf({ solver: kind, tolerance, maxEvaluations, steps }: OdeSettings): FlowSolver {

@@ -1,6 +1,7 @@
 /** What a way of computing a likelihood is given, and what it gives back. Each is one file, and a line in `likelihood.ts`. */
 
 import type * as z from 'zod'
+import type { Columns, ExampleValues } from '../datasets/data-set.js'
 import type { LikelihoodDenoiser } from '../diffusion/likelihood/likelihood-denoiser.js'
 import type { VarianceKind } from '../diffusion/posterior.js'
 import type { KindSchema } from '../options/kind-schema.js'
@@ -12,12 +13,16 @@ export interface LikelihoodModel {
   readonly variance: VarianceKind
   /** What else a number depends on (weights, precision, condition …), for the protocol. */
   readonly description?: Readonly<Record<string, string | number | boolean>> | undefined
+  /** Columns of the vectors that it is of, whose scale the data is brought to; that of the data where absent. */
+  readonly columns?: Columns | undefined
 }
 
 /** Some images of the data. */
 export interface LikelihoodBatch {
-  /** N × elements, values 0 … 255. */
-  readonly values: Uint8Array
+  /** N × elements: 0 … 255 of pictures, what networks see of vectors. */
+  readonly values: ExampleValues
+  /** Of vectors: densities are those of the columns in their own units. */
+  readonly columns?: Columns | undefined
   /** N, their indices in the data. */
   readonly examples: readonly number[]
   readonly elements: number
@@ -41,6 +46,8 @@ export interface LikelihoodRun<Details> {
 export interface LikelihoodMethod<Schema extends KindSchema = KindSchema, Details = unknown> {
   readonly name: string
   readonly schema: Schema
+  /** Whether it gives the density of vectors, or is of 8-bit values alone. */
+  readonly takesVectors: boolean
   /** @throws DpmError DPM_INVALID_OPTION when the model and the settings do not fit together. */
   start(model: LikelihoodModel, settings: z.output<Schema>): LikelihoodRun<Details>
 }
@@ -48,7 +55,9 @@ export interface LikelihoodMethod<Schema extends KindSchema = KindSchema, Detail
 export function defineLikelihoodMethod<Schema extends KindSchema, Details>(definition: {
   readonly name: string
   readonly options: Schema
+  readonly takesVectors?: boolean
   readonly start: (model: LikelihoodModel, settings: z.output<Schema>) => LikelihoodRun<Details>
 }): LikelihoodMethod<Schema, Details> {
-  return { name: definition.name, schema: definition.options, start: definition.start }
+  const { name, options, takesVectors = false, start } = definition
+  return { name, schema: options, takesVectors, start }
 }

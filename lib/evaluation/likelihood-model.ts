@@ -54,5 +54,6 @@ export function likelihoodModel(
     }),
     variance: process.settings.variance,
     description: { step, precision, chunk, withClass: usesClass },
+    columns: image.columns,
   }
 }

@@ -1,11 +1,14 @@
 /**
  * The likelihood of images in bits per dimension, -log2 P(x) / D of 8-bit data: one definition for every family of model,
- * computed by the variational bound or by the probability flow, with its error and the protocol that it was computed by.
+ * computed by the variational bound or by the probability flow, with its error and the protocol that it was computed by. Of
+ * vectors it is -log2 p(x) / D of the density of the columns in their own units.
  */
 import * as z from 'zod'
 import { batchOrder } from '../datasets/batches.js'
 import type { DataSet } from '../datasets/data-set.js'
-import { expected, throwIfAborted } from '../errors.js'
+import { roomFor } from '../datasets/memory-data-set.js'
+import { scaledAs } from '../datasets/vectors.js'
+import { DpmError, expected, throwIfAborted } from '../errors.js'
 import { type KindSchema, nameOrOptions, schemasOf } from '../options/kind-schema.js'
 import { parseOptions } from '../options/options.js'
 import { type ContinuousVlbDetails, continuousVlb } from './continuous-likelihood.js'
@@ -78,9 +81,10 @@ export interface LikelihoodResult {
  */
 export async function evaluateLikelihood(
   model: LikelihoodModel,
-  dataSet: DataSet,
+  given: DataSet,
   options: LikelihoodOptions,
 ): Promise<LikelihoodResult> {
+  const dataSet = model.columns ? scaledAs(given, model.columns) : given
   const { seed = 0, batch = 64, signal, onProgress } = options
   const method = parseOptions(likelihoodSchema, options.method, 'likelihood')
   const definition: LikelihoodMethod<KindSchema, LikelihoodDetails> = likelihoods[method.kind]
@@ -93,6 +97,13 @@ export async function evaluateLikelihood(
       throw expected(`a whole number from 1 to ${most}`, name, value, '', 'DPM_INVALID_OPTION')
     }
   }
+  if (dataSet.columns && !definition.takesVectors) {
+    const able = Object.entries(likelihoods).flatMap(([kind, { takesVectors }]) => (takesVectors ? [`"${kind}"`] : []))
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `The method "${method.kind}" is of 8-bit values, and the data set ${dataSet.name} has vectors. Use the method ${able.join(' or ')}.`,
+    )
+  }
   const run = definition.start(model, method)
   const { channels, height, width } = dataSet
   const elements = channels * height * width
@@ -102,12 +113,17 @@ export async function evaluateLikelihood(
   for (let begin = 0; begin < images; begin += batch) {
     throwIfAborted(signal, 'The likelihood')
     const examples = [...chosen.subarray(begin, begin + batch)]
-    const values = new Uint8Array(examples.length * elements)
+    const values = roomFor(dataSet, examples.length)
     await dataSet.read(examples, values, signal)
     const mean = meanOf(bits)
     const report = (fraction: number): void =>
       onProgress?.({ done: begin + fraction * examples.length, images, bitsPerDimension: mean })
-    bits.push(...(await run.add({ values, examples, elements }, { seed, signal, onProgress: report })))
+    bits.push(
+      ...(await run.add(
+        { values, examples, elements, columns: dataSet.columns },
+        { seed, signal, onProgress: report },
+      )),
+    )
     onProgress?.({ done: bits.length, images, bitsPerDimension: meanOf(bits) })
   }
   return {

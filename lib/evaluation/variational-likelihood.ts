@@ -3,6 +3,7 @@
  * times of each image for an estimate; with several paths of each image the importance-weighted bound of whole paths.
  */
 import * as z from 'zod'
+import type { ExampleValues } from '../datasets/data-set.js'
 import { bitsPerDimension, logMeanExp } from '../diffusion/likelihood/bits-per-dimension.js'
 import { type DiscretizedGaussianKind, discretizedGaussianKinds } from '../diffusion/likelihood/discretized-gaussian.js'
 import { pathWeights } from '../diffusion/likelihood/path-weights.js'
@@ -249,7 +250,7 @@ class PathBound implements LikelihoodRun<VlbDetails> {
 }
 
 /** 8-bit values as networks see them, k / 127.5 - 1. */
-function networkRange(values: Uint8Array): Float64Array {
+function networkRange(values: ExampleValues): Float64Array {
   return Float64Array.from(values, (value) => value / 127.5 - 1)
 }
 

@@ -1,11 +1,11 @@
 /** A trained model: a network with its (averaged) weights, its diffusion process, and what it was trained on. */
 import type { Checkpoint } from '../checkpoints/checkpoint.js'
 import { readCheckpoint } from '../checkpoints/checkpoint-folder.js'
-import type { ImageShape } from '../datasets/data-set.js'
+import type { Columns, ImageShape } from '../datasets/data-set.js'
 import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { isLearned } from '../diffusion/posterior.js'
 import { DpmError, expected } from '../errors.js'
-import { Images } from '../images/image-batch.js'
+import type { Images } from '../images/image-batch.js'
 import { type Precision, resolveDevice } from '../native/device.js'
 import { Network } from '../networks/network.js'
 import { parseOptions } from '../options/options.js'
@@ -13,6 +13,7 @@ import type { Program } from '../sampling/program.js'
 import { Tensor, type TensorSource } from '../tensor/tensor.js'
 import type { Condition } from './conditions/condition.js'
 import { conditionedNetwork, createCondition } from './conditions/list.js'
+import { toImages } from './gallery.js'
 import {
   type GenerateOptions,
   type Generation,
@@ -25,6 +26,7 @@ import { restoreLearned } from './learned-tensors.js'
 import { type ModelSettings, modelSchema } from './model-options.js'
 import { drawNoise, interpolateNoise } from './noise.js'
 import { pictureTensor } from './pictures.js'
+import { Vectors } from './vectors.js'
 
 export interface LoadOptions {
   /** `auto` when absent. */
@@ -145,12 +147,25 @@ export class Diffusion implements Disposable {
   async sample(
     options: GenerateOptions & { readonly onProgress?: (progress: SampleProgress) => void } = {},
   ): Promise<Images> {
+    requirePictures(this.image)
     using generation = await startGeneration(this.source, options)
     return await drawAll(generation, options, this.image)
   }
 
+  /** Draws vectors, in their columns' own units, from a model of vectors. Otherwise as `sample`. */
+  async sampleVectors(
+    options: GenerateOptions & { readonly onProgress?: (progress: SampleProgress) => void } = {},
+  ): Promise<Vectors> {
+    const columns = columnsOf(this.image)
+    using generation = await startGeneration(this.source, options)
+    await runToEnd(generation, options)
+    using output = await generation.run.read('output')
+    return Vectors.fromFloats(await output.data(), columns, generation.classes)
+  }
+
   /** The same step by step: leaving the loop ends the run and frees it. */
   async *sampleSteps(options: GenerateOptions = {}): AsyncGenerator<SampleStep, Images, undefined> {
+    requirePictures(this.image)
     using generation = await startGeneration(this.source, options)
     const { run, steps } = generation
     for (let shown = 0; ; ) {
@@ -212,27 +227,37 @@ export class Diffusion implements Disposable {
   }
 }
 
-/** Runs a prepared generation to its end. */
-export async function drawAll(
-  { run, steps }: Generation,
-  options: {
-    readonly signal?: AbortSignal | undefined
-    readonly onProgress?: ((progress: SampleProgress) => void) | undefined
-  },
-  image: ImageShape,
-): Promise<Images> {
-  const { onProgress, signal } = options
+/** @throws DpmError DPM_INVALID_OPTION for a model of vectors. */
+function requirePictures({ columns }: ImageShape): void {
+  if (!columns) return
+  throw new DpmError(
+    'DPM_INVALID_OPTION',
+    `The model draws vectors of ${columns.names.join(', ')}, not pictures. Use \`sampleVectors\`.`,
+  )
+}
+
+/** @throws DpmError DPM_INVALID_OPTION for a model of pictures. */
+function columnsOf({ columns }: ImageShape): Columns {
+  if (columns) return columns
+  throw new DpmError('DPM_INVALID_OPTION', 'The model draws pictures, not vectors. Use `sample`.')
+}
+
+interface RunToEndOptions {
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((progress: SampleProgress) => void) | undefined
+}
+
+async function runToEnd({ run, steps }: Generation, { onProgress, signal }: RunToEndOptions): Promise<void> {
   await run.advance(Number.POSITIVE_INFINITY, {
     signal,
     ...(onProgress ? { onProgress: ({ step }: { step: number }) => onProgress({ step, steps }) } : {}),
   })
-  return toImages(await run.read('output'), image)
 }
 
-/** Images from a tensor in the network's range; the tensor is disposed of. */
-export async function toImages(tensor: Tensor<'float32'>, image: ImageShape): Promise<Images> {
-  using owned = tensor
-  return Images.fromFloats(await owned.data(), [owned.shape[0] ?? 0, image.channels, image.height, image.width])
+/** Runs a prepared generation to its end. */
+export async function drawAll(generation: Generation, options: RunToEndOptions, image: ImageShape): Promise<Images> {
+  await runToEnd(generation, options)
+  return toImages(await generation.run.read('output'), image)
 }
 
 function weightsPrefix(checkpoint: Checkpoint, weights: LoadOptions['weights']): string {

@@ -119,6 +119,8 @@ export interface Generation extends Disposable {
 }
 
 const largestChunk = 64
+/** Of small examples, such as points, more at a time: so many elements. */
+const elementsAtOnce = 4096
 
 /** Records the program that the options ask for. @throws DpmError DPM_INVALID_OPTION, DPM_INVALID_ARGUMENT */
 export function recordGeneration(source: Omit<Source, 'network'>, options: GenerateOptions): Program {
@@ -267,7 +269,8 @@ export async function startGeneration(source: Source, options: GenerateOptions):
   const x = await inputs.hold(firstNoise(source, options, seed, samples))
   const image =
     options.image && (await inputs.hold(pictureTensor(options.image.images, source.image, count, 'image.images')))
-  const size = chunk ?? Math.min(count, largestChunk)
+  const elements = source.image.channels * source.image.height * source.image.width
+  const size = chunk ?? Math.min(count, Math.max(largestChunk, Math.floor(elementsAtOnce / elements)))
   const runOptions = {
     chunk: size,
     classes,

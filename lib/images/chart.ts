@@ -40,7 +40,7 @@ interface Scale {
   readonly ticks: (low: number, high: number) => readonly number[]
 }
 
-const scales = {
+export const scales = {
   linear: { place: (value) => value, ticks: evenTicks },
   log: { place: Math.log10, ticks: decadeTicks },
 } as const satisfies Record<string, Scale>
@@ -179,8 +179,8 @@ export async function chartPicture(svg: string, density = 2): Promise<Buffer> {
     .toBuffer()
 }
 
-/** A stretch of a scale on a stretch of the picture. */
-class Axis {
+/** A stretch of a scale on a stretch of the picture, with a margin beyond the values. */
+export class Axis {
   readonly ticks: readonly (readonly [value: number, at: number])[]
   readonly #scale: Scale
   readonly #low: number
@@ -243,12 +243,12 @@ interface TextPlace {
   readonly anchor?: 'middle' | 'end'
 }
 
-function text(content: string, { x, y, size: fontSize, anchor }: TextPlace): string {
+export function text(content: string, { x, y, size: fontSize, anchor }: TextPlace): string {
   const style = `${fontSize ? ` font-size="${fontSize}"` : ''}${anchor ? ` text-anchor="${anchor}"` : ''}`
   return `<text x="${round(x)}" y="${round(y)}"${style} fill="#222222">${escaped(content)}</text>`
 }
 
-function line(from: readonly [number, number], to: readonly [number, number], stroke: string): string {
+export function line(from: readonly [number, number], to: readonly [number, number], stroke: string): string {
   return `<line x1="${from[0]}" y1="${from[1]}" x2="${to[0]}" y2="${to[1]}" stroke="${stroke}"/>`
 }
 
@@ -258,12 +258,12 @@ function escaped(content: string): string {
   return content.replace(/[&<>"]/g, (character) => entities[character] ?? '')
 }
 
-function round(value: number): number {
+export function round(value: number): number {
   return Math.round(value * 100) / 100
 }
 
 /** At most six digits, and without those that rounding left; powers of ten far from 1 in short. */
-function number(value: number): string {
+export function number(value: number): string {
   const short = Number(value.toPrecision(6))
   return short !== 0 && (Math.abs(short) < 1e-3 || Math.abs(short) >= 1e5)
     ? short.toExponential().replace('e+', 'e')

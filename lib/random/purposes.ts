@@ -1,4 +1,4 @@
-/** What a random number is for. Purposes key the draws apart; native code has the same list in `engine/philox.h`. */
+/** What a random number is for. Purposes key the draws apart; native code has those that it draws, in `engine/philox.h`. */
 export const noisePurposes = {
   initial: 0,
   step: 1,
@@ -15,6 +15,7 @@ export const noisePurposes = {
   dequantization: 12,
   probe: 13,
   coupling: 14,
+  data: 15,
 } as const
 export type NoisePurpose = keyof typeof noisePurposes
 

@@ -41,9 +41,9 @@ export async function writeNonFiniteBatch({
       [
         {
           name: 'images',
-          dtype: 'U8',
+          dtype: image.columns ? 'F32' : 'U8',
           shape: [count, image.channels, image.height, image.width],
-          read: async () => batch.images,
+          read: async () => new Uint8Array(batch.images.buffer, batch.images.byteOffset, batch.images.byteLength),
         },
         vector('indices', batch.indices),
         vector('epochs', batch.epochs),

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import type { DataSet } from '../datasets/data-set.js'
 import { createProcess } from '../diffusion/diffusion-options.js'
 import { DpmError } from '../errors.js'
-import { toImages } from '../generation/diffusion.js'
-import { type GenerateOptions, type Source, startGeneration, stepsOf } from '../generation/generate.js'
+import { createGallery, type Gallery } from '../generation/gallery.js'
+import { type GenerateOptions, type Generation, type Source, startGeneration, stepsOf } from '../generation/generate.js'
+import { Vectors } from '../generation/vectors.js'
 import { writeAnimation } from '../images/animation.js'
 import type { ImageGrid } from '../images/grid.js'
 import { Images } from '../images/image-batch.js'
@@ -57,7 +58,8 @@ export async function drawPreview(source: Source, settings: PreviewSettings, pla
   const options = previewOptions(source, settings, place.signal)
   using generation = await startGeneration(source, await withPictures(source, place.dataSet, options))
   await generation.run.advance(Number.POSITIVE_INFINITY, { signal: place.signal })
-  const grid = (await toImages(await generation.run.read('output'), source.image)).grid({ columns: settings.columns })
+  const gallery = await galleryOf(generation, settings, place)
+  const grid = await gallery.picture(await generation.run.read('output'))
   const path = join(place.folder.samples, `step-${String(place.step).padStart(8, '0')}.png`)
   await grid.toFile(path)
   await place.journal?.picture('samples', grid, place.step)
@@ -70,16 +72,27 @@ export async function drawAnimation(source: Source, settings: PreviewSettings, p
   const options = { ...previewOptions(source, settings, signal), steps: animationSteps(source, settings) }
   using generation = await startGeneration(source, await withPictures(source, dataSet, options))
   const every = Math.max(1, Math.ceil(generation.steps / animationFrames))
+  const gallery = await galleryOf(generation, settings, place)
   const frames: ImageGrid[] = []
   for (;;) {
     const { done, step } = await generation.run.advance(every, { signal })
     const which = done || step >= generation.steps ? 'output' : 'x'
-    frames.push((await toImages(await generation.run.read(which), source.image)).grid({ columns: settings.columns }))
+    frames.push(await gallery.picture(await generation.run.read(which)))
     if (which === 'output') break
   }
   const path = join(place.folder.samples, 'denoising.gif')
   await writeAnimation(path, frames, signal ? { signal } : {})
   return path
+}
+
+/** Vectors are shown beside as many of the data. */
+async function galleryOf(
+  { count, classes }: Generation,
+  { columns }: PreviewSettings,
+  { dataSet, signal }: PreviewPlace,
+): Promise<Gallery> {
+  const data = dataSet.columns && (await Vectors.first(dataSet, count, signal))
+  return createGallery(dataSet, { columns, data, labels: classes })
 }
 
 /** Steps of the animation: enough for its frames. */

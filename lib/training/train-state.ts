@@ -101,6 +101,12 @@ export function requireSameData(checkpoint: Checkpoint, dataSet: DataSet, classC
       `The run was trained on images of ${before}, but the data has ${now}. ${cure}`,
     )
   }
+  if (JSON.stringify(checkpoint.image.columns) !== JSON.stringify(dataSet.columns)) {
+    throw new DpmError(
+      'DPM_DATA_INVALID',
+      `The run was trained on columns of other names, means or deviations than the data has. ${cure}`,
+    )
+  }
   const examples = checkpoint.progress['examples']
   if (typeof examples === 'number' && examples !== dataSet.length) {
     throw new DpmError(

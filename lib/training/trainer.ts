@@ -37,6 +37,7 @@ import { removeLaterSnapshots, requirePowerAverages, writeSnapshot } from './sna
 import { requireSameData, TrainState } from './train-state.js'
 import { newSettings, resumedSettings, type TrainerOptions } from './trainer-options.js'
 import { runUpdate, type UpdateReport } from './update.js'
+import { requireVectors } from './vector-run.js'
 
 /** One finished update. */
 export interface TrainStep {
@@ -152,6 +153,7 @@ export class Trainer implements AsyncDisposable {
       requirePowerAverages(settings.training.averaging, settings.checkpoints.snapshots.everySteps)
       const device = await resolveDevice(settings.device)
       open.dataSet = await openDataSet(settings.data, { signal, progress: onOpen })
+      requireVectors(settings, open.dataSet)
       requirePreviews(settings, open.dataSet)
       const { batch } = settings.training
       const budget = createBudget(settings.budget, { batch, dataSetLength: open.dataSet.length })
@@ -332,7 +334,7 @@ export class Trainer implements AsyncDisposable {
 
   /** All that the run is after `step` updates. */
   #content(step: number): CheckpointContent {
-    const { channels, height, width, classes, length } = this.dataSet
+    const { channels, height, width, columns, classes, length } = this.dataSet
     return {
       settings: this.settings as unknown as JsonObject,
       progress: {
@@ -342,7 +344,7 @@ export class Trainer implements AsyncDisposable {
         examples: length,
       },
       classes,
-      image: { channels, height, width },
+      image: { channels, height, width, ...(columns && { columns }) },
       tensors: [...this.#state.tensors(), ...learnedTensors(this.process.learners)],
     }
   }

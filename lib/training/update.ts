@@ -1,6 +1,6 @@
 /** One update: a batch becomes native jobs, one per micro-batch, of which the last moves the weights. */
 import type { Batch } from '../datasets/batches.js'
-import type { DataSet } from '../datasets/data-set.js'
+import type { DataSet, ExampleValues } from '../datasets/data-set.js'
 import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { conditionDropped } from '../diffusion/guidance/classifier-free.js'
 import type { Observation } from '../diffusion/learned/learner.js'
@@ -123,7 +123,7 @@ function joined(parts: readonly Float64Array[]): Float64Array {
 }
 
 /** How often each of the 256 values occurs, as shares. */
-function valueShares(images: Uint8Array): Float64Array {
+function valueShares(images: ExampleValues): Float64Array {
   const counts = new Float64Array(256)
   for (const value of images) counts[value] = (counts[value] ?? 0) + 1
   return counts.map((count) => count / images.length)

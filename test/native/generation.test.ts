@@ -1,7 +1,7 @@
 /** Runs that begin from, keep, mix or judge images, on a small network. */
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { createProcess, parseDiffusion } from '../../lib/diffusion/diffusion-options.js'
-import { toImages } from '../../lib/generation/diffusion.js'
+import { toImages } from '../../lib/generation/gallery.js'
 import { type GenerateOptions, type Source, startGeneration } from '../../lib/generation/generate.js'
 import { type Classifier, guideByClassifier } from '../../lib/generation/guides/classifier.js'
 import { guideOnClean } from '../../lib/generation/guides/on-clean.js'

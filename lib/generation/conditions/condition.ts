@@ -1,6 +1,6 @@
 /** What a network sees beside x, made from images. Each kind is one file in this folder. */
 import type * as z from 'zod'
-import type { ImageShape } from '../../datasets/data-set.js'
+import type { ExampleValues, ImageShape } from '../../datasets/data-set.js'
 import type { Images } from '../../images/image-batch.js'
 import type { KindSchema } from '../../options/kind-schema.js'
 import type { Tensor } from '../../tensor/tensor.js'
@@ -14,7 +14,7 @@ export interface Condition {
   /**
    * N×channels×H×W in [-1, 1] for training images, N×C×H×W bytes. It lets other work of the thread pass between images.
    */
-  ofImages(images: Uint8Array, count: number): Promise<Float32Array<ArrayBuffer>>
+  ofImages(images: ExampleValues, count: number): Promise<Float32Array<ArrayBuffer>>
   /**
    * The same for the pictures of a sampling run: of `picture`'s shape, or of the images' own; one for all samples, or one
    * each.
