@@ -35,8 +35,8 @@ async function run(source: string, { out, format, set, json }: ImportFlags): Pro
   print(report)
 }
 
-function print({ path, format, settings, size, copies }: ImportReport): void {
-  const { network, diffusion, image, classes } = settings
+function print({ path, format, settings, size, copies, notes }: ImportReport): void {
+  const { network, diffusion, sampling, image, classes } = settings
   console.log(path)
   const rows = [
     ['from', format],
@@ -49,6 +49,13 @@ function print({ path, format, settings, size, copies }: ImportReport): void {
       `${diffusion.schedule.kind} schedule, predicts ${diffusion.prediction.kind}, variance ${diffusion.variance}`,
     ],
   ]
+  if (sampling.sampler) rows.push(['sampling', samplingText(sampling)])
   for (const line of columns(rows)) console.log(`  ${line}`)
+  for (const note of notes) console.log(`  Note: ${note}`)
   console.log(`\nDraw from it with \`dpm-torch sample ${path}\`; \`dpm-torch inspect ${path}\` prints its settings.`)
+}
+
+function samplingText({ sampler, steps, spacing }: ImportReport['settings']['sampling']): string {
+  const stepText = steps === null ? '' : ` in ${steps} steps`
+  return `${sampler?.kind ?? 'ddim'}${stepText}${spacing ? `, spacing ${spacing.kind}` : ''}`
 }

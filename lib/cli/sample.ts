@@ -54,7 +54,7 @@ Examples:
   dpm-torch sample runs/sprites --image cat.png --strength 0.5 --gif out.gif --clean
   dpm-torch sample runs/sprites --known cat.png --mask hole.png --sampler repaint
 
-What is not given is taken from the run's own previews. Image k of a seed is the same however many are drawn; with
+What is not given is taken from the run's own previews, or from how an imported model is sampled. Image k of a seed is the same however many are drawn; with
 --chunk to the last bit.`
 
 export function sampleCommand(): Command {
@@ -141,19 +141,22 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
 
 type Previews = RunSettings['previews']
 
-/** The checkpoint that is drawn from, and how its run draws previews; a model from elsewhere has the defaults. */
+/** The checkpoint that is drawn from, and how its run draws previews; of a model from elsewhere, what it recommends. */
 async function readStored(
   path: string,
 ): Promise<{ readonly path: string; readonly name: string; readonly previews: Previews; readonly data: unknown }> {
   const { readCheckpoint } = await import('../checkpoints/checkpoint-folder.js')
+  const { modelSchema } = await import('../generation/model-options.js')
   const { runSchema } = await import('../training/run-options.js')
   await using checkpoint = await readCheckpoint(path)
-  const { name, previews, data } = checkpoint.settings
+  const { name, previews, sampling, data } = checkpoint.settings
   const parsed = runSchema.shape.previews.safeParse(previews)
+  const named = modelSchema.shape.sampling.safeParse(sampling)
+  const own = Object.entries(named.success ? named.data : {}).filter(([, value]) => value !== null)
   return {
     path: checkpoint.path,
     name: typeof name === 'string' ? name : 'model',
-    previews: parsed.success ? parsed.data : runSchema.shape.previews.parse({}),
+    previews: parsed.success ? parsed.data : runSchema.shape.previews.parse(Object.fromEntries(own)),
     data,
   }
 }
@@ -169,13 +172,13 @@ async function resolveOptions(model: Diffusion, previews: Previews, flags: Sampl
   const { network } = model.settings
   const { parseSampler } = await import('../sampling/samplers.js')
   const { parseSpacing } = await import('../sampling/spacings/list.js')
-  const spacing =
-    flags.spacing === undefined ? (previews.spacing ?? undefined) : parseSpacing(flags.spacing as never, '--spacing')
   const isPreviewSampler = flags.sampler === undefined || flags.sampler === previews.sampler.kind
+  // Another sampler than that of the previews need not do with their spacing, nor with as few steps.
+  const ofPreviews = isPreviewSampler ? (previews.spacing ?? undefined) : undefined
+  const spacing = flags.spacing === undefined ? ofPreviews : parseSpacing(flags.spacing as never, '--spacing')
   const base = isPreviewSampler ? previews.sampler : { kind: flags.sampler }
   const sampler = parseSampler(assign(base as Record<string, unknown>, flags.set ?? []) as never, '--sampler and --set')
   const times = model.process.schedule.steps ?? previews.steps
-  // Another sampler than that of the previews need not do with as few steps.
   const steps = flags.steps ?? (isPreviewSampler ? Math.min(previews.steps, times) : undefined)
   const classes = classesOf(model, flags.classes)
   const rowLength = classes !== undefined && classes.length > 1 && classes.length <= 20 ? classes.length : undefined

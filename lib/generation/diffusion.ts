@@ -90,6 +90,7 @@ export class Diffusion implements Disposable {
       nullClass: settings.network.nullClass,
       conditionChannels: network.settings.conditionChannels,
       condition,
+      sampling: settings.sampling,
     }
   }
 

@@ -16,6 +16,7 @@ import type { Program } from '../sampling/program.js'
 import type { RecordContext } from '../sampling/recorder.js'
 import { lastLevels } from '../sampling/sample.js'
 import { parseSampler, recordSampler, type SamplerOptions, samplerDefinition } from '../sampling/samplers.js'
+import { type SamplingSettings, withDefaults } from '../sampling/sampling-defaults.js'
 import type { SpacingOptions } from '../sampling/spacings/list.js'
 import { Tensor } from '../tensor/tensor.js'
 import { AdaptiveRun, adaptiveSteps } from './adaptive-run.js'
@@ -39,6 +40,8 @@ export interface Source {
   readonly conditionChannels: number
   /** How that image is made of a picture; without it pictures are taken as they are. */
   readonly condition?: Condition | undefined
+  /** What is taken for options that are absent. */
+  readonly sampling?: SamplingSettings | undefined
 }
 
 /** Something to be had more of: the gradient of its logarithm moves every step. */
@@ -55,9 +58,9 @@ export interface GenerateGuide {
 export interface GenerateOptions {
   /** Number of images; 16 when absent. */
   readonly count?: number | undefined
-  /** Kind or options of the sampler; `ddim` when absent. */
+  /** Kind or options of the sampler; what the model names, else `ddim`, when absent. */
   readonly sampler?: SamplerOptions | undefined
-  /** Steps of the sampler; every time of a discrete schedule when absent, 50 where time is continuous. */
+  /** Steps of the sampler; what the model names, else every time of a discrete schedule, 50 where time is continuous. */
   readonly steps?: number | undefined
   readonly spacing?: SpacingOptions | undefined
   /** Whole number from 0; 0 when absent. */
@@ -123,12 +126,14 @@ const largestChunk = 64
 const elementsAtOnce = 4096
 
 /** Records the program that the options ask for. @throws DpmError DPM_INVALID_OPTION, DPM_INVALID_ARGUMENT */
-export function recordGeneration(source: Omit<Source, 'network'>, options: GenerateOptions): Program {
+export function recordGeneration(source: Omit<Source, 'network'>, asked: GenerateOptions): Program {
+  const options = withDefaults(asked, source.sampling)
   return recordSampler(parseSampler(options.sampler ?? 'ddim'), recordContext(source, options))
 }
 
 /** Steps of the run that the options ask for, as progress counts them. */
-export function stepsOf(source: Omit<Source, 'network'>, options: GenerateOptions): number {
+export function stepsOf(source: Omit<Source, 'network'>, asked: GenerateOptions): number {
+  const options = withDefaults(asked, source.sampling)
   const adaptive = samplerDefinition(parseSampler(options.sampler ?? 'ddim')).adaptive
   return adaptive ? adaptiveSteps : recordGeneration(source, options).steps
 }
@@ -240,7 +245,8 @@ export function dealClasses(
 }
 
 /** Prepares a run. Dispose of it at the end. */
-export async function startGeneration(source: Source, options: GenerateOptions): Promise<Generation> {
+export async function startGeneration(source: Source, asked: GenerateOptions): Promise<Generation> {
+  const options = withDefaults(asked, source.sampling)
   const { seed = 0, chunk } = options
   const count = options.count ?? options.samples?.length ?? 16
   for (const [name, value, least] of [

@@ -7,6 +7,7 @@ import { importCheckpoint } from '../../lib/checkpoints/import/import-checkpoint
 import { type TensorSource, writeSafetensors } from '../../lib/checkpoints/safetensors.js'
 import { DpmError } from '../../lib/errors.js'
 import { Diffusion } from '../../lib/generation/diffusion.js'
+import type { GenerateOptions } from '../../lib/generation/generate.js'
 import { Network } from '../../lib/networks/network.js'
 import { parseAssignment } from '../../lib/options/assign.js'
 
@@ -87,6 +88,22 @@ describe('import', () => {
     await importCheckpoint(source, { out, format: 'parameters', set })
     using loaded = await Diffusion.load(out, { device: 'cpu' })
     expect(loaded.settings.network).toMatchObject(network)
+  })
+
+  test('how the model is sampled arrives too, and holds where a call does not say', async () => {
+    const source = await write('sampled.safetensors', tensors, metadata)
+    const out = join(folder, 'sampled-imported.safetensors')
+    const set = ['sampling.sampler.kind=dpm++2m', 'sampling.steps=4', 'sampling.spacing=linspace'].map(parseAssignment)
+    expect((await importCheckpoint(source, { out, set })).notes).toEqual([])
+    using loaded = await Diffusion.load(out, { device: 'cpu' })
+    const times = (options: GenerateOptions): number[] =>
+      loaded.record(options).instructions.flatMap((one) => (one.op === 'evaluate' ? [one.cNoise] : []))
+    expect(loaded.record({}).name).toBe('dpm++2m')
+    expect(times({})).toEqual([49, 33, 16, 0])
+    expect(times({ steps: 2 })).toEqual([49, 0])
+    expect(loaded.stepsOf({ sampler: 'ddpm' })).toBe(50)
+    expect(loaded.record({ sampler: 'ddim', steps: 2 }).name).toBe('ddim')
+    expect((await loaded.sample({ count: 1 })).length).toBe(1)
   })
 
   test('tensors that do not fit are listed: missing, extra, wrong shape, with the nearest name; nothing is written', async () => {

@@ -6,6 +6,7 @@ import { DpmError } from '../../errors.js'
 import type { Precision } from '../../native/device.js'
 import type { NetworkOptions } from '../../networks/list.js'
 import type { Parameter } from '../../networks/network.js'
+import type { samplingSchema } from '../../sampling/sampling-defaults.js'
 import type { Weights } from '../archives/tensor-archive.js'
 import type { JsonObject } from '../migrations.js'
 import type { ImportSource } from './import-source.js'
@@ -19,6 +20,8 @@ export interface ImportedModel {
   readonly condition?: JsonObject
   /** `float32` when absent. */
   readonly precision?: Precision
+  /** How images are drawn where a call does not say. */
+  readonly sampling?: z.input<typeof samplingSchema>
   readonly image: ImageShape
   /** Class names by index; none when absent. */
   readonly classes?: readonly string[]
@@ -30,6 +33,8 @@ export interface ImportedModel {
   readonly averages?: readonly Weights[]
   /** How a parameter of the network is made of a copy's tensors. */
   piece(parameter: Parameter): Piece
+  /** What is a little different here than in the program that the model is from, a sentence each. */
+  readonly notes?: readonly string[]
   /** Whether a tensor may be left over: a buffer that follows from the settings. None may when absent. */
   readonly isUnused?: (name: string) => boolean
 }

@@ -10,6 +10,7 @@ import { networkSchema } from '../../networks/list.js'
 import { Network, type Parameter } from '../../networks/network.js'
 import { type Assignment, assign } from '../../options/assign.js'
 import { parseOptions } from '../../options/options.js'
+import { samplingSchema } from '../../sampling/sampling-defaults.js'
 import { toFloat32 } from '../archives/float-values.js'
 import type { Weights } from '../archives/tensor-archive.js'
 import { type CheckpointTensor, classesSchema, imageSchema, writeCheckpointTo } from '../checkpoint.js'
@@ -37,6 +38,8 @@ export interface ImportReport {
   readonly size: number
   /** `network`, `average.0`, …: the copies of the weights that the checkpoint holds. */
   readonly copies: readonly string[]
+  /** What is a little different here than in the program that the model is from. */
+  readonly notes: readonly string[]
 }
 
 /** The settings of a model, of which `Diffusion.load` makes one. */
@@ -44,6 +47,7 @@ const modelSchema = z.strictObject({
   network: networkSchema,
   diffusion: diffusionSchema,
   condition: z.record(z.string(), z.json()).default({ kind: 'none' }),
+  sampling: samplingSchema.prefault({}),
   precision: z.enum(precisions).default('float32'),
   image: imageSchema,
   classes: classesSchema.default([]),
@@ -90,7 +94,14 @@ export async function importCheckpoint(sourcePath: string, options: ImportOption
       parameters.map((parameter) => convertedTensor(`${prefix}.${parameter.name}`, parameter, model, weights)),
     ),
   })
-  return { path: options.out, format: importer.name, settings, size, copies: copies.map(({ prefix }) => prefix) }
+  return {
+    path: options.out,
+    format: importer.name,
+    settings,
+    size,
+    copies: copies.map(({ prefix }) => prefix),
+    notes: model.notes ?? [],
+  }
 }
 
 async function importerOf(source: ImportSource, format: string | undefined): Promise<ImportDefinition> {
