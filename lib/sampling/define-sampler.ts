@@ -33,6 +33,8 @@ export interface SamplerVerbs<Settings> {
   readonly inpaint: boolean
   /** The clean image that the network predicts from x at a level, guided and clipped as the run asks. */
   denoise(x: Value, level: Level): Value
+  /** The same after its clip, and before it. */
+  denoiseUnclipped(x: Value, level: Level): { readonly clean: Value; readonly unclipped: Value }
   /**
    * The same, with the noise of an ancestral step to the level `to`: terms that add noise of the standard deviation that
    * the kind of variance says, fixed or learned; none where `to` is the clean level.

@@ -125,11 +125,15 @@ class Recording {
       levels,
       schedule,
       variance,
-      denoise: (x, level) => this.#clean(x, level, this.#outputs(x, level, false)),
+      denoise: (x, level) => this.#clean(x, level, this.#outputs(x, level, false)).clean,
+      denoiseUnclipped: (x, level) => this.#clean(x, level, this.#outputs(x, level, false)),
       denoiseAncestral: (x, from, to, { step, variance: kind = variance }) => {
         this.#requireVariance(kind)
         const outputs = this.#outputs(x, from, isLearned(kind) && to.sigma > 0)
-        return { clean: this.#clean(x, from, outputs), noise: this.#ancestralNoise(outputs, from, to, step, kind) }
+        return {
+          clean: this.#clean(x, from, outputs).clean,
+          noise: this.#ancestralNoise(outputs, from, to, step, kind),
+        }
       },
       combine: (terms) => this.#combine(terms),
       noise: (step, purpose = 'step') => this.#noise(step, purpose),
@@ -227,7 +231,7 @@ class Recording {
   }
 
   /** clean = cSkip · x + cOut · F, moved by the guides; then the clip. */
-  #clean(x: Value, level: Level, { terms }: Outputs): Value {
+  #clean(x: Value, level: Level, { terms }: Outputs): { readonly clean: Value; readonly unclipped: Value } {
     const { prediction, guides, clip } = this.#context
     const { cSkip, cOut } = prediction.numbers(level)
     const pulls = guides.map(({ scale }, guide) => {
@@ -237,13 +241,15 @@ class Recording {
       return [(scale * sigma * sigma) / alpha, gradient] as const
     })
     const outputs = terms.map(([coefficient, output]) => [cOut * coefficient, output] as const)
-    return clips[clip.kind](this.#combine([[cSkip, x], ...outputs, ...pulls]), clip as never, {
+    const unclipped = this.#combine([[cSkip, x], ...outputs, ...pulls])
+    const clean = clips[clip.kind](unclipped, clip as never, {
       clip: (value, low, high) => this.#clip(value, low, high),
       threshold: (value, numbers) => {
         const register = this.#at(value)
         return this.#value((out) => ({ op: 'threshold', out, x: register, ...numbers }))
       },
     })
+    return { clean, unclipped }
   }
 
   #ancestralNoise({ variance }: Outputs, from: Level, to: Level, step: number, kind: VarianceKind): Terms {

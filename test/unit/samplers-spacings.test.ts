@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createSchedule, parseDiffusion } from '../../lib/diffusion/diffusion-options.js'
 import { levelsAt, pairs, selectLevels } from '../../lib/sampling/levels.js'
-import { parseSpacing, spacingDefinition } from '../../lib/sampling/spacings/list.js'
+import { parseSpacing, type SpacingOptions, spacingDefinition } from '../../lib/sampling/spacings/list.js'
 import { roundHalfToEven } from '../../lib/sampling/spacings/spacing.js'
 
 const schedule = createSchedule(parseDiffusion({}).schedule)
@@ -28,6 +28,21 @@ describe('published lists of times', () => {
     ['quadratic', 10, [800, 632, 483, 355, 246, 158, 88, 39, 9, 0]],
   ])('%s, %i of 1000', (name, count, times) => {
     expect(timesOf(name, 1000, count)).toEqual(times)
+  })
+  test.each<[SpacingOptions, number[]]>([
+    [{ kind: 'linspace', dropCleanest: true }, [999, 799, 599, 400, 200]],
+    [{ kind: 'leading', dropCleanest: true, offset: 1 }, [831, 665, 499, 333, 167]],
+  ])('diffusers lays its multistep solvers out with one more, and drops the cleanest: %j', (spacing, times) => {
+    const levels = selectLevels(schedule, { steps: 5, spacing })
+    expect(levels.map(({ time }) => time)).toEqual([...times, -1])
+  })
+  test('its Euler does not round: the ratio lies on a straight line between whole times', () => {
+    const levels = selectLevels(schedule, { steps: 5, spacing: { kind: 'linspace', between: 'ratio' } })
+    expect(levels.map(({ time }) => time)).toEqual([999, 749.25, 499.5, 249.75, 0, -1])
+    const whole = [749, 750].map((time) => schedule.level(time)).map(({ alpha, sigma }) => sigma / alpha)
+    const [, { alpha, sigma } = { alpha: 0, sigma: 0 }] = levels
+    expect(sigma / alpha).toBeCloseTo(0.75 * (whole[0] ?? 0) + 0.25 * (whole[1] ?? 0), 12)
+    expect(alpha * alpha + sigma * sigma).toBeCloseTo(1, 14)
   })
   test('halves are rounded to even, as NumPy does', () => {
     expect([0.5, 1.5, 2.5, 3.5, 2.4, 2.6].map(roundHalfToEven)).toEqual([0, 2, 2, 4, 2, 3])

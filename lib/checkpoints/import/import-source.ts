@@ -51,7 +51,7 @@ export class ImportSource implements AsyncDisposable {
     try {
       const { size } = await stat(path)
       if (size > maximumJsonBytes) throw new Error(`${size} bytes are too many`)
-      return JSON.parse(await readFile(path, 'utf8')) as unknown
+      return parsePythonJson(await readFile(path, 'utf8'))
     } catch (error) {
       const failure = readFailure(path, error)
       if (failure.code === 'DPM_FILE_MISSING') return undefined
@@ -81,4 +81,11 @@ export class ImportSource implements AsyncDisposable {
       { details: { path: this.path, name } },
     )
   }
+}
+
+/** JSON as Python writes it, which has words for what is no finite number. */
+function parsePythonJson(text: string): unknown {
+  const words: Readonly<Record<string, string>> = { Infinity: '1e999', '-Infinity': '-1e999', NaN: 'null' }
+  const plain = text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (token) => words[token] ?? token)
+  return JSON.parse(plain) as unknown
 }

@@ -1,6 +1,7 @@
 /** Every format that can be imported. A new one is a file beside this one and a line here; the first that recognises a source reads it. */
 import type { ImportDefinition } from './define-import.js'
 import { denoisingDiffusionPytorch } from './denoising-diffusion-pytorch.js'
+import { diffusers } from './diffusers.js'
 import { guidedDiffusion } from './guided-diffusion.js'
 import { improvedDiffusion } from './improved-diffusion.js'
 import { parameters } from './parameters.js'
@@ -12,4 +13,5 @@ export const importers = {
   'improved-diffusion': improvedDiffusion,
   'score-sde': scoreSde,
   'denoising-diffusion-pytorch': denoisingDiffusionPytorch,
+  diffusers,
 } as const satisfies Record<string, ImportDefinition>

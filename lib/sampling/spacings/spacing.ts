@@ -1,5 +1,5 @@
 /** Which levels of a schedule a run of so many steps visits. Each spacing is one file beside this one. */
-import type * as z from 'zod'
+import * as z from 'zod'
 import { type DiscreteSchedule, type Level, requireDiscrete, type Schedule } from '../../diffusion/schedule.js'
 import type { KindSchema } from '../../options/kind-schema.js'
 
@@ -59,6 +59,12 @@ export function timesBetween(
     schedule.level(i === 0 ? first : i === count - 1 ? last : between(i / (count - 1), first, last)),
   )
 }
+
+/** An option of spacings that diffusers' multistep solvers lay out so. */
+export const dropCleanestOption = z
+  .boolean()
+  .default(false)
+  .describe("lay out one time more, and leave the cleanest out (diffusers' multistep solvers)")
 
 /** Rounds halves to even, as NumPy does: spacings of published code depend on it. */
 export function roundHalfToEven(value: number): number {
