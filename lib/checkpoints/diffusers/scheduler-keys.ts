@@ -1,6 +1,7 @@
 /** What the configurations of diffusers' schedulers share: keys with their defaults, and what they mean here. */
 import * as z from 'zod'
 import type { DiffusionOptions } from '../../diffusion/diffusion-options.js'
+import { expected } from '../../errors.js'
 import type { SpacingOptions } from '../../sampling/spacings/list.js'
 
 /** A key that has one value only here; null stands for false. @param why what another value would do */
@@ -53,6 +54,15 @@ interface Betas {
 export function scheduleOf(config: Betas): NonNullable<DiffusionOptions['schedule']> {
   const { num_train_timesteps: steps, trained_betas: betas } = config
   const zeroTerminalSnr = config.rescale_betas_zero_snr === true
+  if (betas !== null && betas.length !== steps) {
+    throw expected(
+      `${steps} betas, as num_train_timesteps says,`,
+      'trained_betas',
+      `${betas.length} betas`,
+      '',
+      'DPM_INVALID_OPTION',
+    )
+  }
   if (betas !== null) return { kind: 'betas', betas: [...betas], zeroTerminalSnr }
   const kind = betaSchedules[config.beta_schedule]
   if (kind === 'cosine') return { kind, steps, zeroTerminalSnr }

@@ -82,7 +82,9 @@ const endsAtOne = (fallback: boolean) => ({
   set_alpha_to_one: z
     .boolean()
     .default(fallback)
-    .refine((given) => given, { error: 'Expected true (here a run ends at the clean image)' }),
+    .refine((given) => given, {
+      error: `Expected true (here a run ends at the clean image; absent it is ${fallback})`,
+    }),
 })
 
 const divided =
@@ -209,7 +211,7 @@ export const schedulers = {
         ...sigmaKeys,
         use_lu_lambdas: flag(false),
         ...noFlow,
-        flow_shift: z.unknown(),
+        flow_shift: z.unknown().optional(),
         ...cleanEnd,
         lambda_min_clipped: z
           .number()
@@ -223,7 +225,7 @@ export const schedulers = {
         ...spacingKeys('linspace', timestepSpacings),
         ...unscaled,
         use_dynamic_shifting: only(false, 'flow matching is not imported'),
-        time_shift_type: z.unknown(),
+        time_shift_type: z.unknown().optional(),
       })
       .refine(({ algorithm_type: type, solver_order: order }) => type === 'dpmsolver++' || order < 3, {
         path: ['solver_order'],
@@ -265,12 +267,12 @@ export const schedulers = {
       solver_p: z.null({ error: 'Expected null (here the predictor is its own)' }).default(null),
       ...sigmaKeys,
       ...noFlow,
-      flow_shift: z.unknown(),
+      flow_shift: z.unknown().optional(),
       ...spacingKeys('linspace', timestepSpacings),
       ...cleanEnd,
       ...unscaled,
       use_dynamic_shifting: only(false, 'flow matching is not imported'),
-      time_shift_type: z.unknown(),
+      time_shift_type: z.unknown().optional(),
       sigma_min: z.null().default(null),
       sigma_max: z.null().default(null),
       shift_terminal: z.null().default(null),
