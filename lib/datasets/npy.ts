@@ -39,10 +39,11 @@ export class NpyFile {
 
   /**
    * Reads and checks the header, and that the file is exactly as long as it says.
+   * @param cure what to do when the file is not there
    * @throws DpmError DPM_DATA_MISSING or DPM_DATA_INVALID naming the file.
    */
-  static async open(path: string): Promise<NpyFile> {
-    const file = await open(path, 'r').catch(missingOr(path))
+  static async open(path: string, cure?: string): Promise<NpyFile> {
+    const file = await open(path, 'r').catch(missingOr(path, cure))
     try {
       const { size } = await file.stat()
       const header = await readHeader(file, path)

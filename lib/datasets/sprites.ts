@@ -36,6 +36,9 @@ const spritesSchema = z.strictObject({
 
 /** The course's own names, in the order of its label columns. */
 const courseClasses = ['hero', 'non-hero', 'food', 'spell', 'side-facing']
+/** What to do where a file is not there. */
+const courseCure =
+  'The course "How diffusion models work" (https://www.deeplearning.ai/short-courses/how-diffusion-models-work/) has sprites_1788_16x16.npy and sprite_labels_nc_1788_16x16.npy beside its notebooks: put both into data/sprites, or name other files as `data.images` and `data.labels`.'
 const heldBytes = 512 * 2 ** 20
 /** Examples per read while loading: about a megabyte, after which the event loop has its turn. */
 const blockBytes = 2 ** 20
@@ -44,7 +47,7 @@ export const sprites = defineDataSet({
   name: 'sprites',
   options: spritesSchema,
   async open(settings, { signal, progress }) {
-    const images = await NpyFile.open(settings.images)
+    const images = await NpyFile.open(settings.images, courseCure)
     try {
       const [count = 0, height = 0, width = 0, channels = 0] = images.shape
       if (
@@ -139,7 +142,7 @@ class NpyDataSet implements DataSet {
 
 /** One-hot rows → indices. A row that is not one-hot would train the wrong class in silence, so it is an error. */
 async function readLabels(path: string, count: number): Promise<{ labels: Uint8Array; columns: number }> {
-  const file = await NpyFile.open(path)
+  const file = await NpyFile.open(path, courseCure)
   try {
     const [rows = 0, columns = 0] = file.shape
     if (file.shape.length !== 2 || rows !== count || columns < 1 || columns > 256) {

@@ -16,6 +16,10 @@ export const learningRateSchema = z
     warmupSteps: z.number().min(0).default(0).describe('Updates over which it rises from 0, in a straight line'),
     decay: z.enum(decayNames).default('constant').describe('How it falls after the warm-up'),
     final: z.number().min(0).default(0).describe('Learning rate at the end of a linear, cosine or exponential decay'),
+    perEpoch: z
+      .boolean()
+      .default(false)
+      .describe('it falls only between epochs, as where a scheduler has a turn an epoch'),
     decaySteps: z
       .number()
       .positive()
@@ -43,13 +47,22 @@ export type LearningRate = (step: number) => number
  * - exponential: peak * (final / peak)^progress
  * - inverse-square-root: peak / sqrt(max(step / referenceSteps, 1)) (EDM2, arXiv 2312.02696)
  *
+ * With `perEpoch` the step is that at which its epoch began: the first update of epoch e of E has peak (1 - e / E) by the linear decay.
+ *
  * @param totalSteps updates of the whole run; undefined when its budget is in minutes.
+ * @param stepsPerEpoch updates per pass over the data, a fraction too
  * @throws DpmError DPM_INVALID_OPTION when a decay needs an end and there is none.
  */
-export function createLearningRate(settings: LearningRateSettings, totalSteps: number | undefined): LearningRate {
-  const { warmupSteps } = settings
+export function createLearningRate(
+  settings: LearningRateSettings,
+  totalSteps: number | undefined,
+  stepsPerEpoch = 1,
+): LearningRate {
+  const { warmupSteps, perEpoch } = settings
   const decayed = decays[settings.decay](settings, totalSteps)
-  return (step) => (step < warmupSteps ? step / warmupSteps : 1) * decayed(step)
+  // A rounding short of a whole epoch is one.
+  const begun = (step: number): number => Math.floor(step / stepsPerEpoch + 1e-9) * stepsPerEpoch
+  return (step) => (step < warmupSteps ? step / warmupSteps : 1) * decayed(perEpoch ? begun(step) : step)
 }
 
 type Decay = (settings: LearningRateSettings, totalSteps: number | undefined) => LearningRate

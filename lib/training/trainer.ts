@@ -157,7 +157,11 @@ export class Trainer implements AsyncDisposable {
       requirePreviews(settings, open.dataSet)
       const { batch } = settings.training
       const budget = createBudget(settings.budget, { batch, dataSetLength: open.dataSet.length })
-      const learningRate = createLearningRate(settings.training.learningRate, budget.totalSteps)
+      const learningRate = createLearningRate(
+        settings.training.learningRate,
+        budget.totalSteps,
+        open.dataSet.length / batch,
+      )
       if (settings.threads !== null) await call(undefined, (binding) => binding.setThreads(settings.threads ?? 1))
       const classes = settings.network.classConditional ? open.dataSet.classes.length : 0
       const condition = createCondition(settings.condition, open.dataSet)

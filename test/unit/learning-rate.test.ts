@@ -29,6 +29,20 @@ describe('the learning rate', () => {
     for (const [i, rate] of closed.entries()) expect(cosine[i]).toBeCloseTo(rate, 14)
   })
 
+  test('per epoch falls between epochs only: that of epoch e of E is peak (1 - e / E), also where epochs end within a batch', () => {
+    const settings = options.parse({ peak: 1e-3, decay: 'linear', perEpoch: true })
+    for (const [perEpoch, epochs] of [
+      [894, 32],
+      [2.4, 5],
+    ] as const) {
+      const rate = createLearningRate(settings, perEpoch * epochs, perEpoch)
+      for (let step = 0; step < perEpoch * epochs; step++) {
+        const epoch = Math.floor((step * 10) / (perEpoch * 10))
+        expect(rate(step)).toBeCloseTo(1e-3 * (1 - epoch / epochs), 14)
+      }
+    }
+  })
+
   test('exponential falls by the same factor in equal times', () => {
     const found = rates({ peak: 1, final: 1e-4, decay: 'exponential' }, 100, [0, 25, 50, 75, 100])
     for (const [i, rate] of [1, 0.1, 0.01, 0.001, 0.0001].entries()) expect(found[i]).toBeCloseTo(rate, 14)

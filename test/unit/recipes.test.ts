@@ -222,6 +222,22 @@ test('flow-matching and ot-cfm are what Tong et al. 2023 ran (arXiv 2302.00482; 
   expect(paired.training.averaging.map((settings) => createAveraging(settings).decayAt(1, 128))).toEqual([0.9999])
 })
 
+test('sprites-course is the set-up of the course on sprites (DeepLearning.AI)', () => {
+  const { data, network, diffusion, training, budget } = resolveRecipe('sprites-course')
+  expect(data).toMatchObject({ kind: 'sprites', images: 'data/sprites/sprites_1788_16x16.npy' })
+  expect(network).toMatchObject({ kind: 'context-unet', channels: 64, courseCompat: false, classConditional: true })
+  const { schedule, label } = createProcess(diffusion)
+  // Their betas are 1e-4 + 0.0199 t / 500 for t = 0 … 500, and abar has that of t = 0 in it at every t above 0.
+  const theirs = [1, 500].map((t) => schedule.level(t - 1).alpha ** 2 * (1 - 1e-4))
+  expect(theirs[0]).toBeCloseTo(0.99976021, 8)
+  expect(theirs[1]).toBeCloseTo(0.00628876, 7)
+  expect([1, 250, 500].map((t) => label(schedule.level(t - 1)))).toEqual([1 / 500, 0.5, 1])
+  const rate = createLearningRate(training.learningRate, 32 * 894, 894)
+  expect([0, 893, 894, 31 * 894].map(rate)).toEqual([1e-3, 1e-3, 1e-3 * (31 / 32), expect.closeTo(1e-3 / 32, 15)])
+  expect(training).toMatchObject({ batch: 100, conditionDropout: 0.1, clipNorm: 0, averaging: [] })
+  expect(budget).toEqual({ epochs: 32 })
+})
+
 describe('reading recipes', () => {
   const folder = mkdtempSync(join(tmpdir(), 'dpm-torch-recipes-'))
   const write = (name: string, content: unknown): string => {
