@@ -45,6 +45,7 @@ export type { ContextUnetOptions, ContextUnetSettings } from './networks/context
 export type { DitOptions, DitSettings } from './networks/dit.js'
 export type { Edm2UnetOptions, Edm2UnetSettings } from './networks/edm2-unet.js'
 export type { MlpOptions, MlpSettings } from './networks/mlp.js'
+export type { ModifiedDdpOptions, ModifiedDdpSettings } from './networks/modified-ddp.js'
 export { type Gradients, Network, type Parameter, Pass } from './networks/network.js'
 export type { RefinenetOptions, RefinenetSettings } from './networks/refinenet.js'
 export type { SongUnetOptions, SongUnetSettings } from './networks/song-unet.js'

@@ -74,6 +74,12 @@ export const ode = defineLikelihoodMethod({
         `\`draws\` ${settings.draws} of each image are all the same with dequantization "${settings.dequantization}". Use "uniform", or one draw.`,
       )
     }
+    if (model.denoiser.encode) {
+      throw new DpmError(
+        'DPM_INVALID_OPTION',
+        'The method "ode" follows the flow of the schedule\'s own forward process, and the model learned another. Use the method "vlb".',
+      )
+    }
     return new FlowLikelihood(model, settings, startLevel(model, settings))
   },
 })

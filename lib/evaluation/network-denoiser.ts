@@ -1,12 +1,14 @@
 /** A native network as likelihoods ask it: float64 in, the clean image and its vector–Jacobian product out. */
 import type { ImageShape } from '../datasets/data-set.js'
 import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
+import { forwardLabel, gateAt } from '../diffusion/forward-step.js'
 import type { LikelihoodDenoiser } from '../diffusion/likelihood/likelihood-denoiser.js'
 import { isLearned } from '../diffusion/posterior.js'
 import type { PredictionNumbers } from '../diffusion/prediction.js'
 import type { Level } from '../diffusion/schedule.js'
 import { DpmError } from '../errors.js'
 import type { Precision } from '../native/device.js'
+import { learnsForwardStep } from '../networks/list.js'
 import type { Network } from '../networks/network.js'
 import { Tensor } from '../tensor/tensor.js'
 
@@ -28,6 +30,7 @@ export interface NetworkDenoiserParts {
 export function networkDenoiser(parts: NetworkDenoiserParts): LikelihoodDenoiser {
   return {
     schedule: parts.process.schedule,
+    ...(learnsForwardStep(parts.network.settings) && { encode: (x, levels) => encodeInChunks(parts, x, levels) }),
     async denoise(x, levels, examples, signal) {
       const { clean, variance } = await inChunks(parts, x, levels, null, examples, signal)
       return variance ? { clean, variance } : { clean }
@@ -38,6 +41,31 @@ export function networkDenoiser(parts: NetworkDenoiserParts): LikelihoodDenoiser
       return { clean, product }
     },
   }
+}
+
+/** F(x_0, t) of each image at its level; the clean image itself has a gate of 0. */
+async function encodeInChunks(
+  { network, process, image: { channels, height, width }, chunk = 32 }: NetworkDenoiserParts,
+  x: Float64Array,
+  levels: readonly Level[],
+): Promise<Float64Array> {
+  const elements = x.length / levels.length
+  const encoded = new Float64Array(x.length)
+  for (let begin = 0; begin < levels.length; begin += chunk) {
+    const end = Math.min(begin + chunk, levels.length)
+    const filled = Array.from({ length: chunk }, (_, n) => Math.min(begin + n, end - 1))
+    const values = new Float32Array(chunk * elements)
+    for (const [slot, n] of filled.entries()) values.set(x.subarray(n * elements, (n + 1) * elements), slot * elements)
+    using images = Tensor.from(values, [chunk, channels, height, width])
+    const asked = filled.map((n) => levels[n] as Level)
+    using moved = await network.encode(
+      images,
+      asked.map((level) => forwardLabel(process, level)),
+      asked.map(gateAt),
+    )
+    encoded.set((await moved.data()).subarray(0, (end - begin) * elements), begin * elements)
+  }
+  return encoded
 }
 
 interface Answers {

@@ -11,6 +11,7 @@ import { type RateDistortionPoint, rateDistortionCurve } from '../diffusion/like
 import { type VariationalStep, variationalStep } from '../diffusion/likelihood/variational-step.js'
 import {
   type CleanRange,
+  encoded,
   priorTerms,
   stratifiedTimes,
   type Term,
@@ -109,6 +110,12 @@ function checkedSchedule({ denoiser }: LikelihoodModel, { times, paths }: VlbSet
       `\`paths\` ${paths} weighs whole paths and \`times\` ${times} leaves parts of them out. Give one or the other.`,
     )
   }
+  if (denoiser.encode && paths > 1) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `\`paths\` ${paths} weighs whole paths of the schedule's own forward process, and the model learned another. Use the sum of the terms, \`paths\` 1.`,
+    )
+  }
   return schedule as DiscreteSchedule
 }
 
@@ -143,7 +150,14 @@ class TermBound implements LikelihoodRun<VlbDetails> {
   async add({ values, examples }: LikelihoodBatch, { seed, signal, onProgress }: MethodContext): Promise<number[]> {
     const { model, settings, schedule, clip } = this.#parts
     const x = networkRange(values)
-    const prior = priorTerms(schedule, x, examples.length)
+    const noisiest = schedule.level(schedule.noisiest)
+    const last = await encoded(
+      model.denoiser,
+      x,
+      examples.map(() => noisiest),
+      signal,
+    )
+    const prior = priorTerms(schedule, last, examples.length)
     const bounds = prior.map((bits) => Object.fromEntries(discretizedGaussianKinds.map((kind) => [kind, bits])))
     const rounds = this.#rounds(examples, seed)
     for (const [done, { steps, weight }] of rounds.entries()) {

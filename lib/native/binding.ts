@@ -70,6 +70,11 @@ export interface NativeBatch {
    */
   readonly noiseExamples: Float64Array | null
   readonly noiseEpochs: Float64Array | null
+  /**
+   * N × `forwardStepFields` of lib/diffusion/forward-step.ts where the network learns the forward step; null where the process is
+   * the schedule's alone.
+   */
+  readonly forwardStep: Float64Array | null
   readonly seed: number
   /** Divides the summed loss: the size of the whole batch, of which this may be a part. */
   readonly total: number
@@ -234,6 +239,16 @@ export interface Binding {
     precision: string,
     cancellation: CancellationHandle | null,
   ): Promise<PassHandle>
+  /**
+   * What is mixed with noise instead of the images at the levels of N labels, of a network that learns the forward step: x +
+   * gate f(x, label). x and the result N×C×H×W.
+   */
+  networkEncode(
+    network: NetworkHandle,
+    x: TensorHandle,
+    labels: Float64Array,
+    gates: Float64Array,
+  ): Promise<TensorHandle>
   passOutput(pass: PassHandle): TensorHandle
   passBackward(pass: PassHandle, gradient: TensorHandle): Promise<{ input: TensorHandle; parameters: TensorHandle[] }>
 
@@ -295,6 +310,7 @@ export const bindingNames = [
   'networkRead',
   'networkWrite',
   'networkForward',
+  'networkEncode',
   'passOutput',
   'passBackward',
   'trainingCreate',

@@ -8,6 +8,7 @@ import { contextUnet } from './context-unet.js'
 import { dit } from './dit.js'
 import { edm2Unet } from './edm2-unet.js'
 import { mlp } from './mlp.js'
+import { modifiedDdp } from './modified-ddp.js'
 import type { NetworkDefinition } from './network-definition.js'
 import { refinenet } from './refinenet.js'
 import { songUnet } from './song-unet.js'
@@ -27,6 +28,7 @@ export const networks = {
   'edm2-unet': edm2Unet,
   'u-vit': uVit,
   mlp,
+  'modified-ddp': modifiedDdp,
 } as const satisfies Record<string, { readonly schema: KindSchema }>
 export type NetworkKind = keyof typeof networks
 
@@ -43,6 +45,12 @@ export function nativeSettings(
 ): NativeSettings {
   const definition: NetworkDefinition<NetworkSettings> = networks[settings.kind]
   return definition.native(settings, image, classes, outputs)
+}
+
+/** Whether the network learns the forward step too. */
+export function learnsForwardStep(settings: NetworkSettings): boolean {
+  const definition: NetworkDefinition<NetworkSettings> = networks[settings.kind]
+  return definition.learnsForwardStep ?? false
 }
 
 /** @throws DpmError DPM_INVALID_OPTION when the network cannot serve the process. */

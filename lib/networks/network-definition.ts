@@ -14,6 +14,8 @@ export interface NetworkDefinition<Settings = unknown> {
    * @throws DpmError DPM_INVALID_OPTION when settings and image do not fit together.
    */
   native(settings: Settings, image: ImageShape, classes: number, outputs?: 1 | 2): NativeSettings
+  /** Whether it has a network for the forward step too: `lib/diffusion/forward-step.ts`. */
+  readonly learnsForwardStep?: boolean
   /** What the network needs of the process; anything will do when absent. @throws DpmError DPM_INVALID_OPTION */
   requireProcess?(settings: Settings, diffusion: DiffusionSettings): void
 }

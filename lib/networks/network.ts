@@ -151,6 +151,16 @@ export class Network implements Disposable {
     return new Pass(handle, this.parameters)
   }
 
+  /**
+   * What is mixed with noise instead of the images, of a network that learns the forward step: F(x, t) = x + gate f(x, t).
+   * @param x N×C×H×W. @param labels N time labels. @param gates N, 0 … 1.
+   * @throws DpmError DPM_INVALID_ARGUMENT where the network does not learn it.
+   */
+  async encode(x: Tensor, labels: ArrayLike<number>, gates: ArrayLike<number>): Promise<Tensor<'float32'>> {
+    const given = [Float64Array.from(labels), Float64Array.from(gates)] as const
+    return Tensor.own(await call(undefined, (binding) => binding.networkEncode(this.handle, x.handle, ...given)))
+  }
+
   dispose(): void {
     callSync((binding) => binding.dispose(this.handle))
   }

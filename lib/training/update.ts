@@ -2,10 +2,12 @@
 import type { Batch } from '../datasets/batches.js'
 import type { DataSet, ExampleValues } from '../datasets/data-set.js'
 import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
+import { forwardStepFields, forwardStepNumbers } from '../diffusion/forward-step.js'
 import { conditionDropped } from '../diffusion/guidance/classifier-free.js'
 import type { Observation } from '../diffusion/learned/learner.js'
 import type { BatchRows } from '../diffusion/objective.js'
 import { type NativeStepReport, type NativeUpdate, rowFields } from '../native/binding.js'
+import { learnsForwardStep } from '../networks/list.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { RunSettings } from './run-options.js'
 import type { TrainState } from './train-state.js'
@@ -54,6 +56,7 @@ export async function runUpdate(
   const { channels, height, width } = dataSet
   const size = channels * height * width
   const keys = await state.pairing?.keysOf(batch, signal)
+  const forward = learnsForwardStep(settings.network) ? forwardStepNumbers(process, drawn.times) : undefined
   const jobs: Promise<NativeStepReport>[] = []
   for (let begin = 0; begin < total; begin += part) {
     const end = Math.min(begin + part, total)
@@ -69,6 +72,7 @@ export async function runUpdate(
       epochs: batch.epochs.slice(begin, end),
       noiseExamples: keys?.examples.slice(begin, end) ?? null,
       noiseEpochs: keys?.epochs.slice(begin, end) ?? null,
+      forwardStep: forward?.slice(begin * forwardStepFields.length, end * forwardStepFields.length) ?? null,
       seed: settings.seed,
       total,
       loss: settings.diffusion.loss,

@@ -5,6 +5,7 @@
 #include "convert.h"
 #include "handles.h"
 #include "job.h"
+#include "networks/forward_step.h"
 
 namespace dpm {
 namespace {
@@ -75,6 +76,15 @@ Napi::Value network_forward(const Napi::CallbackInfo& info) {
       [](Napi::Env env, const std::shared_ptr<GradientPass>& pass) { return wrap(env, pass); });
 }
 
+Napi::Value network_encode(const Napi::CallbackInfo& info) {
+  return run_job(
+      info.Env(), nullptr,
+      [network = unwrap<WeightedNetwork>(info[0]), x = unwrap_tensor(info[1]), labels = labels_of(info[2]), gates = labels_of(info[3])] {
+        return encoded(*network, x, labels, gates);
+      },
+      wrap_tensor);
+}
+
 Napi::Value pass_output(const Napi::CallbackInfo& info) { return wrap_tensor(info.Env(), unwrap<GradientPass>(info[0])->output()); }
 
 Napi::Value pass_backward(const Napi::CallbackInfo& info) {
@@ -99,6 +109,7 @@ void export_networks(Napi::Env env, Napi::Object exports) {
   export_function(env, exports, "networkRead", network_read);
   export_function(env, exports, "networkWrite", network_write);
   export_function(env, exports, "networkForward", network_forward);
+  export_function(env, exports, "networkEncode", network_encode);
   export_function(env, exports, "passOutput", pass_output);
   export_function(env, exports, "passBackward", pass_backward);
 }

@@ -63,6 +63,8 @@ Batch batch_of(const Napi::Value& value) {
   batch.total = number_of(object.Get("total"), "total");
   batch.noise_examples = keys_of(object.Get("noiseExamples"), "noiseExamples");
   batch.noise_epochs = keys_of(object.Get("noiseEpochs"), "noiseEpochs");
+  const Napi::Value forward_step = object.Get("forwardStep");
+  if (!forward_step.IsNull()) batch.forward_step = numbers_of(forward_step, "forwardStep");
   DPM_CHECK(batch.noise_examples.empty() == batch.noise_epochs.empty(), "DPM_INVALID_ARGUMENT",
             "Expected both `noiseExamples` and `noiseEpochs`, or neither.");
   const NamedLoss loss = loss_of(text_of(object.Get("loss"), "loss"));

@@ -283,6 +283,7 @@ function batchOf(hold: Held, { loss = 'l2', classes, step = 1 }: BatchChoice): N
     epochs: Float64Array.of(0, 3, step),
     noiseExamples: null,
     noiseEpochs: null,
+    forwardStep: null,
     seed: 12345,
     total: 3,
     loss,

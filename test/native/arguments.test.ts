@@ -19,7 +19,7 @@ test('no wrong argument of any function crashes the process: each is a typed err
     const spare = binding.cancellationCreate()
     const batch = {
       images: image, classes: null, condition: null, rows: new Float64Array(4 * 13).fill(0.5), examples: Float64Array.of(0, 1, 2, 3), epochs: new Float64Array(4),
-      seed: 1, total: 4, loss: 'l2', lossScale: 1, noiseExamples: null, noiseEpochs: null, detachMean: false, rowGradients: false, first: true, update: { learningRate: 0, step: 1, averagingDecays: [0.5] },
+      seed: 1, total: 4, loss: 'l2', lossScale: 1, noiseExamples: null, noiseEpochs: null, forwardStep: null, detachMean: false, rowGradients: false, first: true, update: { learningRate: 0, step: 1, averagingDecays: [0.5] },
     }
     const options = { seed: 1, samples: Float64Array.of(0, 1, 2, 3), chunk: 4, classes: null, image: null }
     const program = Float64Array.of(1, 1, 0, 1, 0, 0)

@@ -117,6 +117,7 @@ function byHand(settings: RunSettings): Promise<Updated> {
       epochs: batch.epochs,
       noiseExamples: Float64Array.from(noises, (one) => batch.indices[one] ?? 0),
       noiseEpochs: Float64Array.from(noises, (one) => batch.epochs[one] ?? 0),
+      forwardStep: null,
       seed,
       total: count,
       loss: diffusion.loss,

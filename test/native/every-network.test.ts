@@ -21,6 +21,7 @@ const tiny: readonly NetworkOptions[] = [
   { kind: 'dit', channels: 16, depth: 2, heads: 2 },
   { kind: 'u-vit', channels: 16, depth: 2, heads: 2, timeFeedForward: true },
   { kind: 'mlp', width: 24, depth: 2, activation: 'gelu', dropout: 0.2 },
+  { kind: 'modified-ddp', channels: 8, forwardChannels: 4, multipliers: [1, 2] },
 ]
 
 /** With weights drawn by name: two networks with parameters of the same names and shapes have the same. */
@@ -126,24 +127,29 @@ describe.each(tiny.map((options) => [options.kind, options] as const))('%s', (_,
     expect(relativeDistance(again.gradient, whole.gradient)).toBeLessThan(1e-6)
   })
 
-  test('has gradients that can be differentiated again: the slope of a sliced score matching loss', async () => {
-    const network = await create(options)
-    const plan = planOf([3, 1], { row: { weight: 0.4, cIn: 0.9 } })
-    const { gradient } = await stepGradient(held, network, batchOf(held, plan, { loss: 'sliced' }))
-    const length = Math.hypot(...gradient)
-    const weights = await readParameters(network)
-    const lossAt = async (h: number) => {
-      let at = 0
-      for (const { name, shape, trained } of loadBinding().networkParameters(network)) {
-        if (!trained) continue
-        const moved = weights.get(name)?.map((value) => value + (h * (gradient[at++] ?? 0)) / length) ?? []
-        await loadBinding().networkWrite(network, name, createTensor(held, moved, shape))
+  // Where a ReLU bends, the loss of sliced score matching jumps, and differences see the jumps.
+  const hasKinks = options.kind === 'modified-ddp'
+  test.skipIf(hasKinks)(
+    'has gradients that can be differentiated again: the slope of a sliced score matching loss',
+    async () => {
+      const network = await create(options)
+      const plan = planOf([3, 1], { row: { weight: 0.4, cIn: 0.9 } })
+      const { gradient } = await stepGradient(held, network, batchOf(held, plan, { loss: 'sliced' }))
+      const length = Math.hypot(...gradient)
+      const weights = await readParameters(network)
+      const lossAt = async (h: number) => {
+        let at = 0
+        for (const { name, shape, trained } of loadBinding().networkParameters(network)) {
+          if (!trained) continue
+          const moved = weights.get(name)?.map((value) => value + (h * (gradient[at++] ?? 0)) / length) ?? []
+          await loadBinding().networkWrite(network, name, createTensor(held, moved, shape))
+        }
+        const training = await createTraining(held, network)
+        const batch = batchOf(held, plan, { loss: 'sliced', update: null })
+        return (await loadBinding().trainingStep(training, batch, null)).loss
       }
-      const training = await createTraining(held, network)
-      const batch = batchOf(held, plan, { loss: 'sliced', update: null })
-      return (await loadBinding().trainingStep(training, batch, null)).loss
-    }
-    const h = 2.5e-4 * Math.hypot(...[...weights.values()].flatMap((values) => [...values]))
-    expect(Math.abs(((await lossAt(h)) - (await lossAt(-h))) / (2 * h) / length - 1)).toBeLessThan(5e-3)
-  })
+      const h = 2.5e-4 * Math.hypot(...[...weights.values()].flatMap((values) => [...values]))
+      expect(Math.abs(((await lossAt(h)) - (await lossAt(-h))) / (2 * h) / length - 1)).toBeLessThan(5e-3)
+    },
+  )
 })

@@ -103,6 +103,7 @@ export function batchOf(
     epochs: Float64Array.from(plan.epochs),
     noiseExamples: null,
     noiseEpochs: null,
+    forwardStep: null,
     seed: plan.seed,
     total: plan.examples.length,
     loss: 'l2',

@@ -1,5 +1,5 @@
 /** Data N(mean, Q diag(variances) Qᵀ) whose elements are all correlated, and everything that is known of it. */
-import type { LikelihoodDenoiser } from '../../lib/diffusion/likelihood/likelihood-denoiser.js'
+import type { PullingDenoiser } from '../../lib/diffusion/likelihood/likelihood-denoiser.js'
 import type { Level, Schedule } from '../../lib/diffusion/schedule.js'
 import { normals } from '../../lib/random/philox.js'
 
@@ -13,7 +13,7 @@ export interface CorrelatedGaussian {
   turnBack(x: Float64Array): Float64Array
   sample(example: number): Float64Array
   logDensity(x: Float64Array): number
-  denoiser(schedule: Schedule): Required<LikelihoodDenoiser>
+  denoiser(schedule: Schedule): PullingDenoiser
 }
 
 export function correlatedGaussian(dimensions: number, least = 0.01, largest = 0.16): CorrelatedGaussian {

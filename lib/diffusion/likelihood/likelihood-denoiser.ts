@@ -17,7 +17,13 @@ export interface LikelihoodDenoiser {
     signal?: AbortSignal,
   ): Promise<Denoised>
   /**
-   * The same, and the clean image's Jacobian by x, transposed, times a vector of each sample. Where it is absent the
+   * What is mixed with noise instead of the clean image where the forward step is learned (`forward-step.ts`), N × elements; x_0
+   * itself where this is absent.
+   * @param x N × elements, clean images
+   */
+  encode?(x: Float64Array, levels: readonly Level[], signal?: AbortSignal): Promise<Float64Array>
+  /**
+   * As `denoise`, and the clean image's Jacobian by x, transposed, times a vector of each sample. Where it is absent the
    * Jacobian is taken by central differences, which needs a denoiser that answers in float64.
    * @param vector N × elements
    */
@@ -29,6 +35,9 @@ export interface LikelihoodDenoiser {
     signal?: AbortSignal,
   ): Promise<Pulled>
 }
+
+/** One whose Jacobian needs no differences. */
+export type PullingDenoiser = LikelihoodDenoiser & Required<Pick<LikelihoodDenoiser, 'pull'>>
 
 export interface Denoised {
   /** N × elements. */

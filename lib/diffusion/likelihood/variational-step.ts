@@ -14,6 +14,7 @@ import type { DiscreteSchedule, Level } from '../schedule.js'
 
 export interface VariationalStep {
   readonly from: Level
+  readonly to: Level
   /** Factors of x_t and of the clean image in the mean of x_{t-1}, the posterior's and the model's. */
   readonly meanNoisy: number
   readonly meanClean: number
@@ -62,9 +63,11 @@ export function variationalStep(
   clip: LogVarianceClip,
 ): VariationalStep {
   const from = schedule.level(time)
-  const { meanNoisy, meanClean } = posterior(from, schedule.level(time - 1))
+  const to = schedule.level(time - 1)
+  const { meanNoisy, meanClean } = posterior(from, to)
   return {
     from,
+    to,
     meanNoisy,
     meanClean,
     logVariance: clippedLogVariance(schedule, time, 'fixed-small', clip),

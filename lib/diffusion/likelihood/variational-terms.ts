@@ -6,11 +6,13 @@
  *     t = 0  -log of the discretised Gaussian decoder at the 8-bit values of x_0
  *
  * in bits per dimension, with the model's mean the posterior's at the clean image that it predicts. Beside each term the
- * mean squared errors of that clean image and of the noise that follows from it, as improved diffusion prints them.
+ * mean squared errors of that clean image and of the noise that follows from it, as improved diffusion prints them. Where the
+ * forward step is learned, x_t is made of F_t, and the posterior has y in the place of x_0 (`forward-step.ts`).
  */
 import { DpmError } from '../../errors.js'
 import { normals } from '../../random/philox.js'
-import type { DiscreteSchedule, Schedule } from '../schedule.js'
+import { gainOf } from '../forward-step.js'
+import type { DiscreteSchedule, Level, Schedule } from '../schedule.js'
 import { bitsPerDimension } from './bits-per-dimension.js'
 import { type DiscretizedGaussianKind, discretizedGaussians } from './discretized-gaussian.js'
 import { type Denoised, elementsOf, type LikelihoodDenoiser } from './likelihood-denoiser.js'
@@ -47,22 +49,46 @@ export interface Term {
 export async function variationalTerms(request: TermRequest): Promise<Term[]> {
   const { denoiser, x, examples, steps, clip, seed, signal } = request
   const elements = elementsOf(x, examples.length, 'x')
+  const levels = steps.map(({ from }) => from)
+  const here = await encoded(denoiser, x, levels, signal)
+  const before = await encoded(
+    denoiser,
+    x,
+    steps.map(({ to }) => to),
+    signal,
+  )
   const noise = new Float64Array(x.length)
   const noisy = new Float64Array(x.length)
   for (const [n, { from }] of steps.entries()) {
     noise.set(normals(seed, 'forward', from.time, examples[n] ?? 0, elements), n * elements)
     for (let i = n * elements; i < (n + 1) * elements; i++) {
-      noisy[i] = from.alpha * (x[i] ?? 0) + from.sigma * (noise[i] ?? 0)
+      noisy[i] = from.alpha * (here[i] ?? 0) + from.sigma * (noise[i] ?? 0)
     }
   }
-  const levels = steps.map(({ from }) => from)
   const denoised = await denoiser.denoise(noisy, levels, examples, signal)
-  return steps.map((step, n) => oneTerm(step, x, noisy, noise, denoised, clip, n * elements, (n + 1) * elements))
+  // y of the posterior; x itself, to the last digit, where nothing is learned.
+  const aims = here.map((value, i) => {
+    const step = steps[Math.floor(i / elements)]
+    const moved = (before[i] ?? 0) - value
+    return step && moved !== 0 ? value + gainOf(step.from, step.to) * moved : value
+  })
+  return steps.map((step, n) => oneTerm(step, x, aims, noisy, noise, denoised, clip, n * elements, (n + 1) * elements))
+}
+
+/** What is mixed with noise at the levels. */
+export async function encoded(
+  denoiser: LikelihoodDenoiser,
+  x: Float64Array,
+  levels: readonly Level[],
+  signal: AbortSignal | undefined,
+): Promise<Float64Array> {
+  return denoiser.encode ? denoiser.encode(x, levels, signal) : x
 }
 
 function oneTerm(
   step: VariationalStep,
   x: Float64Array,
+  aims: Float64Array,
   noisy: Float64Array,
   noise: Float64Array,
   { clean: predicted, variance }: Denoised,
@@ -85,7 +111,7 @@ function oneTerm(
       nats.tanh -= discretizedGaussians.tanh(exact, mean, logVariance / 2)
       nats.erf -= discretizedGaussians.erf(exact, mean, logVariance / 2)
     } else {
-      const posteriorMean = step.meanNoisy * from + step.meanClean * exact
+      const posteriorMean = step.meanNoisy * from + step.meanClean * (aims[i] ?? 0)
       const divergence = normalDivergence(posteriorMean, step.logVariance, mean, logVariance)
       nats.tanh += divergence
       nats.erf += divergence

@@ -2,7 +2,7 @@
  * Data whose diffusion is known without a network. Every element of an image is drawn on its own from one law of numbers,
  * so x at a level {alpha, sigma} follows that law scaled by alpha and blurred by N(0, sigma²), in every element.
  */
-import type { LikelihoodDenoiser } from '../../diffusion/likelihood/likelihood-denoiser.js'
+import type { PullingDenoiser } from '../../diffusion/likelihood/likelihood-denoiser.js'
 import type { Level, Schedule } from '../../diffusion/schedule.js'
 
 export interface AnalyticData {
@@ -35,7 +35,7 @@ export interface Moments {
 }
 
 /** The perfect denoiser as likelihoods ask it. Elements are independent, so its Jacobian is diagonal. */
-export function analyticDenoiser(data: AnalyticData, schedule: Schedule): Required<LikelihoodDenoiser> {
+export function analyticDenoiser(data: AnalyticData, schedule: Schedule): PullingDenoiser {
   const each = (x: Float64Array, levels: readonly Level[], f: AnalyticData['clean']): Float64Array => {
     const elements = x.length / levels.length
     return x.map((value, i) => f(value, levels[Math.floor(i / elements)] ?? schedule.clean))

@@ -18,7 +18,7 @@ import {
   dequantizations,
 } from '../../diffusion/likelihood/dequantization.js'
 import { discretizedGaussians } from '../../diffusion/likelihood/discretized-gaussian.js'
-import type { LikelihoodDenoiser } from '../../diffusion/likelihood/likelihood-denoiser.js'
+import type { PullingDenoiser } from '../../diffusion/likelihood/likelihood-denoiser.js'
 import { normalDivergence } from '../../diffusion/likelihood/normal-divergence.js'
 import { variationalStep } from '../../diffusion/likelihood/variational-step.js'
 import type { DiscreteSchedule, Level, Schedule } from '../../diffusion/schedule.js'
@@ -174,7 +174,7 @@ async function checkOne(
 }
 
 /** The denoiser computes at once; between its answers signals and the progress line have their turn. */
-function interruptible(denoiser: Required<LikelihoodDenoiser>): Required<LikelihoodDenoiser> {
+function interruptible(denoiser: PullingDenoiser): PullingDenoiser {
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
   return {
     ...denoiser,

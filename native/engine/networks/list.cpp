@@ -8,6 +8,7 @@
 #include "networks/dit.h"
 #include "networks/edm2_unet.h"
 #include "networks/mlp.h"
+#include "networks/modified_ddp.h"
 #include "networks/network.h"
 #include "networks/refinenet.h"
 #include "networks/script_network.h"
@@ -29,6 +30,7 @@ const std::map<std::string, Make>& networks() {
       {"song-unet", [](const Settings& settings) { return std::make_shared<SongUnet>(settings); }},
       {"dit", [](const Settings& settings) { return std::make_shared<Dit>(settings); }},
       {"edm2-unet", [](const Settings& settings) { return std::make_shared<Edm2Unet>(settings); }},
+      {"modified-ddp", [](const Settings& settings) { return std::make_shared<ModifiedDdp>(settings); }},
       {"mlp", [](const Settings& settings) { return std::make_shared<Mlp>(settings); }},
       {"u-vit", [](const Settings& settings) { return std::make_shared<UVit>(settings); }},
       {"unet", [](const Settings& settings) { return std::make_shared<Unet>(settings); }},

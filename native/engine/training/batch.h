@@ -15,6 +15,7 @@ struct Batch {
   at::Tensor condition;  // N×K×H×W float32 that the network sees beside x, or undefined
   std::vector<Row> rows;
   std::vector<double> examples, epochs;
+  std::vector<double> forward_step;                  // N × ForwardStepNumbers of training/mixture.h, or empty: the schedule's own process
   std::vector<double> noise_examples, noise_epochs;  // keys of the noise; empty where they are `examples` and `epochs`
   double seed;
   double total;  // size of the whole batch, of which this may be a part

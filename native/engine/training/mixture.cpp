@@ -6,6 +6,9 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/tensor.h>
 
+#include <numeric>
+#include <string>
+
 #include "error.h"
 #include "ops/launch.h"
 
@@ -43,6 +46,26 @@ Parts parts_of(const Batch& batch, const at::Device& device) {
   apart.alpha = apart.c_in = apart.target_noise = 1;
   const Mixture mixture = mix_by(batch, std::vector<Row>(static_cast<std::size_t>(batch.images.size(0)), apart), device);
   return {mixture.input, mixture.target};
+}
+
+Mixture mix_through(const ForwardStep& step, const Batch& batch, Pass& pass, const at::Tensor& labels) {
+  const at::Device device = labels.device();
+  constexpr std::int64_t fields = sizeof(ForwardStepNumbers) / sizeof(double);
+  const std::int64_t count = batch.images.size(0);
+  DPM_CHECK(static_cast<std::int64_t>(batch.forward_step.size()) == fields * count, "DPM_INVALID_ARGUMENT",
+            "Expected " + std::to_string(fields) + " numbers of the forward step per image.");
+  const at::Tensor numbers = at::tensor(batch.forward_step, at::TensorOptions().dtype(at::kDouble)).view({count, fields}).to(device, at::kFloat);
+  const auto column = [&](std::int64_t index) { return numbers.select(1, index).view({-1, 1, 1, 1}); };
+  std::vector<std::int64_t> all(static_cast<std::size_t>(count));
+  std::iota(all.begin(), all.end(), 0);
+  const auto of_rows = [&](double Row::*field) { return column_of(batch.rows, all, field, device).to(at::kFloat); };
+
+  const Parts parts = parts_of(batch, device);
+  const at::Tensor here = step.encode(pass, parts.clean, labels, column(1));
+  const at::Tensor before = step.encode(pass, parts.clean, numbers.select(1, 0), column(2));
+  const at::Tensor input = of_rows(&Row::c_in) * (of_rows(&Row::alpha) * here + of_rows(&Row::sigma) * parts.noise);
+  const at::Tensor target = of_rows(&Row::target_clean) * here + of_rows(&Row::target_noise) * parts.noise + column(3) * (before - here);
+  return {input.contiguous(at::MemoryFormat::ChannelsLast), target.contiguous(at::MemoryFormat::ChannelsLast)};
 }
 
 at::Tensor pairing_costs(const Batch& batch) {

@@ -111,7 +111,12 @@ void Training::drop_batch() {
 
 void Training::accumulate(const Batch& batch, StepReport& report, const Cancellation* cancellation) {
   const at::Device device = network_->device();
-  const Mixture mixture = mix(batch, device);
+  const ForwardStep* forward_step = batch.forward_step.empty() ? nullptr : forward_step_of(*network_->network);
+  DPM_CHECK(forward_step || batch.forward_step.empty(), "DPM_INVALID_ARGUMENT",
+            "Numbers of a learned forward step were given, but the network does not learn it.");
+  DPM_CHECK(!forward_step || (!batch.sliced && !batch.row_gradients), "DPM_INVALID_ARGUMENT",
+            "A learned forward step goes neither with sliced score matching nor with row gradients.");
+  Mixture mixture = mix(batch, device);
   const std::int64_t count = mixture.input.size(0), channels = mixture.input.size(1);
   constexpr double missing = std::numeric_limits<double>::quiet_NaN();
   report.losses.resize(batch.rows.size());
@@ -143,6 +148,11 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
     return network_->network->forward(pass, x, conditioning).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
   };
 
+  if (forward_step) {
+    const at::AutoGradMode with_gradient(true);
+    const PrecisionScope scope(precision_, device);
+    mixture = mix_through(*forward_step, batch, pass, conditioning.labels);
+  }
   at::Tensor root, gradient;  // what the backward pass starts from
   if (batch.sliced) {
     root = sliced_losses(batch, mixture.input, forward);
@@ -153,7 +163,7 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
     gradient = at::tensor(weights, losses.options()).to(device);
   } else {
     root = forward(mixture.input);
-    gradient = loss_gradient(batch, root, mixture.target, report);
+    gradient = loss_gradient(batch, root, mixture.target.detach(), report);
   }
   for (std::size_t n = 0; n < batch.rows.size(); ++n) {
     const Row& row = batch.rows[n];
@@ -164,9 +174,14 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
   if (!report.finite) return;
   if (cancellation) cancellation->throw_if_requested();
   const double scale = scale_.factor();
-  torch::autograd::backward({root}, {scale == 1 ? gradient : gradient * scale});
+  if (scale != 1) gradient = gradient * scale;
+  // The loss is of output minus target, and a learned forward step moves the target.
+  if (forward_step)
+    torch::autograd::backward({root, mixture.target}, {gradient, -gradient.narrow(1, 0, channels)});
+  else
+    torch::autograd::backward({root}, {gradient});
   if (batch.row_gradients) {
-    const at::Tensor by_output = gradient.narrow(1, 0, channels);
+    const at::Tensor by_output = gradient.narrow(1, 0, channels) / scale;
     add_row_gradients(batch, mixture.input.grad() / scale, labels.grad() / scale, by_output, report);
   }
 }
