@@ -6,7 +6,7 @@ import type { SafetensorsFile, TensorEntry } from '../checkpoints/safetensors.js
 import { showBytes } from '../libtorch/progress.js'
 import { formatDuration } from '../training/progress.js'
 import { type CommonFlags, deviceFlag, finiteNumber, jsonFlag } from './flags.js'
-import { columns, count, shapeText, tensorLines } from './words.js'
+import { columns, count, examplesWord, shapeText, tensorLines } from './words.js'
 
 export function inspectCommand(): Command {
   return new Command('inspect')
@@ -88,7 +88,7 @@ async function printCheckpoint(checkpoint: Checkpoint, file: SafetensorsFile, fl
   const rows = [
     ['recipe', name],
     ['progress', `${count(checkpoint.step)} steps${Number.isFinite(seconds) ? ` in ${formatDuration(seconds)}` : ''}`],
-    ['images', shapeText(image)],
+    [examplesWord(image), shapeText(image)],
     [
       'classes',
       classes.length === 0

@@ -17,6 +17,9 @@ test('no wrong argument of any function crashes the process: each is a typed err
     const execution = await createExecution(1)
     const cancellation = binding.cancellationCreate()
     const spare = binding.cancellationCreate()
+    const { inputChannels, height, width } = networkSettings
+    const stepSettings = { channels: 4, forwardChannels: 4, multipliers: [1], dropout: 0, initialization: 'he-normal', inputChannels, conditionChannels: 0, outputChannels: inputChannels, height, width, classes: 0, nullClass: false }
+    const steps = await binding.networkCreate('modified-ddp', stepSettings, 1, 'cpu')
     const batch = {
       images: image, classes: null, condition: null, rows: new Float64Array(4 * 13).fill(0.5), examples: Float64Array.of(0, 1, 2, 3), epochs: new Float64Array(4),
       seed: 1, total: 4, loss: 'l2', lossScale: 1, noiseExamples: null, noiseEpochs: null, forwardStep: null, detachMean: false, rowGradients: false, first: true, update: { learningRate: 0, step: 1, averagingDecays: [0.5] },
@@ -29,7 +32,7 @@ test('no wrong argument of any function crashes the process: each is a typed err
       tensorCreate: [new Uint8Array(4), [1], 'float32'], tensorInfo: [image], tensorData: [image], tensorConvert: [image, 'float32', 'cpu'],
       randomNormal: [1, 0, 0, Float64Array.of(0), [1, 2], 'cpu'], networkCreate: ['unet', networkSettings, 1, 'cpu'],
       networkDescribe: ['unet', networkSettings], networkParameters: [network], networkRead: [network, 'input.bias'], networkWrite: [network, 'input.bias', value],
-      networkForward: [network, image, labels, null, null, false, 'float32', cancellation], passOutput: [pass], passBackward: [pass, image],
+      networkForward: [network, image, labels, null, null, false, 'float32', cancellation], networkEncode: [steps, image, labels, labels], passOutput: [pass], passBackward: [pass, image],
       trainingCreate: [network, settings], trainingStep: [training, batch, cancellation], pairingCosts: [image, batch.examples, batch.epochs, 1], trainingTensors: [training],
       trainingRead: [training, 'average.0.input.bias'], trainingWrite: [training, 'average.0.input.bias', value], trainingAveraged: [training, 0],
       executionCreate: [[network], program, [image], options, 'float32'], executionAdvance: [execution, 1, null, cancellation], executionAnswer: [execution, image],

@@ -100,6 +100,9 @@ at::Tensor ModifiedDdp::forward(Pass& pass, const at::Tensor& x, const Condition
 }
 
 at::Tensor ModifiedDdp::encode(Pass& pass, const at::Tensor& x, const at::Tensor& labels, const at::Tensor& gate) const {
+  const std::vector<std::int64_t> wanted{x.size(0), shape().input_channels, shape().height, shape().width};
+  DPM_CHECK(x.sizes() == at::IntArrayRef(wanted), "DPM_INVALID_ARGUMENT",
+            "Expected shape " + shape_text(wanted) + " for `x` but received " + shape_text(x.sizes()) + ".");
   const std::uint32_t site = std::exchange(pass.next_dropout_site, kForwardSites);
   const at::Tensor moved = forward_step_(pass, x, labels, at::Tensor());
   pass.next_dropout_site = site;
