@@ -1,0 +1,94 @@
+// What a benchmark run leaves: JSON, a Markdown table and a chart.
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)]
+}
+
+/** Factors that each row must reach, and what it aims at: training step, then forward. */
+const targets = {
+  float32: { A: [1.25, 1.6, 1.2, 1.6], B: [1.7, 2.2, 1.6, 2.2], C: [1.25, 1.6, 1.2, 1.6] },
+  bfloat16: { A: [1.2, 1.5], B: [1.6, 2], C: [1.6, 2] },
+}
+/** Share of the measured convolution that a float32 step must reach. */
+const shares = { A: 0.8, B: 0.72, C: 0.85 }
+
+/** One line per quantity: { work, ours, peer, ratio, must, goal }. */
+function rowsOf({ results, start }) {
+  const rows = []
+  for (const { workload, precision, batch, flops, peak, train, forward, memory } of results) {
+    const [trainMust, trainGoal, forwardMust, forwardGoal] = targets[precision]?.[workload] ?? []
+    const where = `${workload}, batch ${batch}, ${precision}`
+    const time = (seconds) => `${(seconds * 1000).toFixed(0)} ms`
+    rows.push(
+      { work: `training step, ${where}`, ours: time(train.ours), peer: time(train.peer), ratio: train.ratio, must: trainMust, goal: trainGoal },
+      { work: `network evaluation, ${where}`, ours: time(forward.ours), peer: time(forward.peer), ratio: forward.ratio, must: forwardMust, goal: forwardGoal },
+    )
+    if (precision === 'float32') {
+      // A step is three forward passes' worth of products.
+      const share = (seconds) => (3 * flops) / seconds / 1e9 / peak
+      rows.push({ work: `share of the convolution's speed, step of ${workload}`, ours: percent(share(train.ours)), peer: percent(share(train.peer)), ratio: share(train.ours), must: shares[workload], goal: 1, percent: true })
+      const mebibytes = (bytes) => `${Math.round(bytes / 2 ** 20)} MiB`
+      rows.push({ work: `peak memory, ${where}`, ours: mebibytes(memory.ours), peer: mebibytes(memory.peer), ratio: memory.peer / memory.ours, must: 1, goal: 1 / 0.6 })
+    }
+  }
+  const milliseconds = (seconds) => `${(seconds * 1000).toFixed(0)} ms`
+  rows.push({ work: 'import and first native call', ours: milliseconds(start.ours), peer: milliseconds(start.peer), ratio: start.ratio, must: 8, goal: 12 })
+  return rows
+}
+
+const percent = (share) => `${Math.round(100 * share)} %`
+
+function shown({ ratio, percent: isShare }) {
+  return isShare ? percent(ratio) : `${ratio.toFixed(2)} ×`
+}
+
+function verdict({ ratio, must, goal }) {
+  if (must === undefined) return ''
+  if (ratio >= goal) return 'goal'
+  return ratio >= must ? 'yes' : 'falls short'
+}
+
+export function markdown(report) {
+  const { date, machine } = report
+  const lines = [
+    `${date}, ${machine.processor}, ${machine.threads} threads; PyTorch ${machine.torch}, diffusers ${machine.diffusers}; medians of ratios, PyTorch in its better memory layout.`,
+    '',
+    '| work | dpm-torch | PyTorch | ratio | must | reached |',
+    '| --- | --- | --- | --- | --- | --- |',
+  ]
+  for (const row of rowsOf(report)) {
+    const must = row.must === undefined ? '' : shown({ ...row, ratio: row.must })
+    lines.push(`| ${row.work} | ${row.ours} | ${row.peer} | ${shown(row)} | ${must} | ${verdict(row)} |`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+/** Horizontal bars of the ratios, a stroke at what each must reach. */
+function chart(report) {
+  const rows = rowsOf(report).filter(({ percent: isShare, work }) => !isShare && !work.startsWith('import'))
+  const [left, height, scale] = [330, 26, 170]
+  const width = left + 3 * scale
+  const bars = rows.map((row, i) => {
+    const y = 50 + i * height
+    const length = Math.min(row.ratio, 2.9) * scale
+    const mark = row.must === undefined ? '' : `<path d="M${left + row.must * scale} ${y - 2}v20" stroke="#333" stroke-width="2"/>`
+    return `<text x="${left - 8}" y="${y + 13}" text-anchor="end">${row.work}</text><rect x="${left}" y="${y}" width="${length}" height="16" fill="${row.ratio >= (row.must ?? 1) ? '#2a7' : '#c64'}"/>${mark}<text x="${left + length + 6}" y="${y + 13}">${row.ratio.toFixed(2)}</text>`
+  })
+  const bottom = 50 + rows.length * height
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${bottom + 20}" font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/><text x="12" y="24" font-size="15">Times as fast as PyTorch (bars), and what is asked (strokes)</text><path d="M${left + scale} 40V${bottom}" stroke="#999" stroke-dasharray="3"/>${bars.join('')}</svg>`
+}
+
+export async function writeReport(folder, report) {
+  await mkdir(folder, { recursive: true })
+  const text = markdown(report)
+  await writeFile(join(folder, 'bench.json'), `${JSON.stringify(report, null, 2)}\n`)
+  await writeFile(join(folder, 'bench.md'), text)
+  const svg = chart(report)
+  await writeFile(join(folder, 'bench.svg'), svg)
+  const { default: sharp } = await import('sharp')
+  await sharp(Buffer.from(svg), { density: 144 }).png().toFile(join(folder, 'bench.png'))
+  process.stdout.write(`${text}\nWritten to ${folder}: bench.json, bench.md, bench.svg, bench.png\n`)
+}
