@@ -23,19 +23,55 @@ function rowsOf({ results, start }) {
     const where = `${workload}, batch ${batch}, ${precision}`
     const time = (seconds) => `${(seconds * 1000).toFixed(0)} ms`
     rows.push(
-      { work: `training step, ${where}`, ours: time(train.ours), peer: time(train.peer), ratio: train.ratio, must: trainMust, goal: trainGoal },
-      { work: `network evaluation, ${where}`, ours: time(forward.ours), peer: time(forward.peer), ratio: forward.ratio, must: forwardMust, goal: forwardGoal },
+      {
+        work: `training step, ${where}`,
+        ours: time(train.ours),
+        peer: time(train.peer),
+        ratio: train.ratio,
+        must: trainMust,
+        goal: trainGoal,
+      },
+      {
+        work: `network evaluation, ${where}`,
+        ours: time(forward.ours),
+        peer: time(forward.peer),
+        ratio: forward.ratio,
+        must: forwardMust,
+        goal: forwardGoal,
+      },
     )
     if (precision === 'float32') {
       // A step is three forward passes' worth of products.
       const share = (seconds) => (3 * flops) / seconds / 1e9 / peak
-      rows.push({ work: `share of the convolution's speed, step of ${workload}`, ours: percent(share(train.ours)), peer: percent(share(train.peer)), ratio: share(train.ours), must: shares[workload], goal: 1, percent: true })
+      rows.push({
+        work: `share of the convolution's speed, step of ${workload}`,
+        ours: percent(share(train.ours)),
+        peer: percent(share(train.peer)),
+        ratio: share(train.ours),
+        must: shares[workload],
+        goal: 1,
+        percent: true,
+      })
       const mebibytes = (bytes) => `${Math.round(bytes / 2 ** 20)} MiB`
-      rows.push({ work: `peak memory, ${where}`, ours: mebibytes(memory.ours), peer: mebibytes(memory.peer), ratio: memory.peer / memory.ours, must: 1, goal: 1 / 0.6 })
+      rows.push({
+        work: `peak memory, ${where}`,
+        ours: mebibytes(memory.ours),
+        peer: mebibytes(memory.peer),
+        ratio: memory.peer / memory.ours,
+        must: 1,
+        goal: 1 / 0.6,
+      })
     }
   }
   const milliseconds = (seconds) => `${(seconds * 1000).toFixed(0)} ms`
-  rows.push({ work: 'import and first native call', ours: milliseconds(start.ours), peer: milliseconds(start.peer), ratio: start.ratio, must: 8, goal: 12 })
+  rows.push({
+    work: 'import and first native call',
+    ours: milliseconds(start.ours),
+    peer: milliseconds(start.peer),
+    ratio: start.ratio,
+    must: 8,
+    goal: 12,
+  })
   return rows
 }
 
@@ -74,7 +110,8 @@ function chart(report) {
   const bars = rows.map((row, i) => {
     const y = 50 + i * height
     const length = Math.min(row.ratio, 2.9) * scale
-    const mark = row.must === undefined ? '' : `<path d="M${left + row.must * scale} ${y - 2}v20" stroke="#333" stroke-width="2"/>`
+    const mark =
+      row.must === undefined ? '' : `<path d="M${left + row.must * scale} ${y - 2}v20" stroke="#333" stroke-width="2"/>`
     return `<text x="${left - 8}" y="${y + 13}" text-anchor="end">${row.work}</text><rect x="${left}" y="${y}" width="${length}" height="16" fill="${row.ratio >= (row.must ?? 1) ? '#2a7' : '#c64'}"/>${mark}<text x="${left + length + 6}" y="${y + 13}">${row.ratio.toFixed(2)}</text>`
   })
   const bottom = 50 + rows.length * height

@@ -73,7 +73,9 @@ async function measure(name, precision, folder) {
       difference = Math.max(difference, (await sides[layout].ask('load', { path })).difference)
     }
     if (!(difference <= tolerance[precision]))
-      throw new Error(`${name}, ${precision}: the outputs differ by ${difference}, more than ${tolerance[precision]}: no time is measured.`)
+      throw new Error(
+        `${name}, ${precision}: the outputs differ by ${difference}, more than ${tolerance[precision]}: no time is measured.`,
+      )
     const flops = (await sides.contiguous.ask('flops')).forward
     const peak = (await sides.contiguous.ask('convolution', { times: 30 })).gigaflops
     const forward = compared(await inTurn(sides, 'forward', { times: 2 }))
@@ -85,7 +87,9 @@ async function measure(name, precision, folder) {
         (await sides['channels-last'].ask('memory')).peakBytes,
       ),
     }
-    say(`  step ${train.ratio.toFixed(2)} × PyTorch, forward ${forward.ratio.toFixed(2)} ×, outputs differ by ${difference.toExponential(1)}`)
+    say(
+      `  step ${train.ratio.toFixed(2)} × PyTorch, forward ${forward.ratio.toFixed(2)} ×, outputs differ by ${difference.toExponential(1)}`,
+    )
     return { workload: name, title, precision, batch, parameters, difference, flops, peak, train, forward, memory }
   } finally {
     for (const side of Object.values(sides)) side.close()

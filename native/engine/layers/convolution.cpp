@@ -2,12 +2,68 @@
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/conv_transpose2d.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/sum.h>
 #include <ATen/ops/upsample_nearest2d.h>
+
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "layers/initializers.h"
 #include "layers/layers.h"
+#include "ops/winograd.h"
 
 namespace dpm {
+namespace {
+
+at::Tensor channels_last(const at::Tensor& t) { return t.contiguous(at::MemoryFormat::ChannelsLast); }
+
+// N×C×H×W and O×C×3×3 → what the kernels know of them.
+cpu::WinogradShape winograd_shape(const at::Tensor& x, const at::Tensor& weight) {
+  return {x.size(0), x.size(2), x.size(3), x.size(1), weight.size(0)};
+}
+
+at::Tensor empty_output(const at::Tensor& x, std::int64_t channels) {
+  return at::empty({x.size(0), channels, x.size(2), x.size(3)}, x.options(), at::MemoryFormat::ChannelsLast);
+}
+
+struct WinogradConvolution : torch::autograd::Function<WinogradConvolution> {
+  // bias: of size 0 where there is none.
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+    const at::Tensor y = empty_output(x, weight.size(0));
+    cpu::winograd_forward(winograd_shape(x, weight), x.const_data_ptr<float>(), weight.const_data_ptr<float>(),
+                          bias.numel() > 0 ? bias.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
+    context->save_for_backward({x, weight});
+    context->saved_data["biased"] = bias.numel() > 0;
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1];
+    const at::Tensor dy = channels_last(gradients[0].to(at::kFloat));
+    const cpu::WinogradShape shape = winograd_shape(x, weight);
+    torch::autograd::variable_list result(3);
+    if (context->needs_input_grad(0)) {
+      result[0] = at::empty_like(x);
+      cpu::winograd_backward_data(shape, dy.const_data_ptr<float>(), weight.const_data_ptr<float>(), result[0].mutable_data_ptr<float>());
+    }
+    if (context->needs_input_grad(1)) {
+      result[1] = at::empty_like(weight);
+      cpu::winograd_backward_weight(shape, x.const_data_ptr<float>(), dy.const_data_ptr<float>(), result[1].mutable_data_ptr<float>());
+    }
+    if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) result[2] = dy.sum({0, 2, 3});
+    return result;
+  }
+};
+
+bool fits_winograd(const Pass& pass, const at::Tensor& x, const at::Tensor& weight, const Kernel& kernel) {
+  const bool half = pass.precision == Precision::bfloat16 || pass.precision == Precision::float16;
+  return pass.winograd && !pass.twice && !half && kernel.size == 3 && kernel.dilation == 1 && x.is_cpu() && x.scalar_type() == at::kFloat &&
+         weight.is_contiguous(at::MemoryFormat::ChannelsLast) && cpu::winograd_fits(winograd_shape(x, weight));
+}
+
+}  // namespace
 
 Convolution::Convolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, Kernel kernel, const Initialization& start,
                          Role role, bool biased)
@@ -18,8 +74,12 @@ Convolution::Convolution(ParameterList& list, const std::string& name, std::int6
 }
 
 at::Tensor Convolution::operator()(const Pass& pass, const at::Tensor& x) const {
+  const at::Tensor& weight = pass[weight_];
+  if (fits_winograd(pass, x, weight, kernel_)) {
+    return WinogradConvolution::apply(channels_last(x), weight, bias_ ? pass[*bias_] : at::empty({0}, weight.options()));
+  }
   const std::int64_t dilation = kernel_.dilation, padding = dilation * (kernel_.size / 2);
-  return at::conv2d(x, pass[weight_], bias(pass), {1, 1}, at::IntArrayRef({padding, padding}), {dilation, dilation});
+  return at::conv2d(x, weight, bias(pass), {1, 1}, at::IntArrayRef({padding, padding}), {dilation, dilation});
 }
 
 at::Tensor Convolution::halve(const Pass& pass, const at::Tensor& x, bool asymmetric) const {

@@ -39,13 +39,20 @@ const std::map<std::string, Make>& networks() {
   return *list;
 }
 
+bool unless_zero(const char* name) {
+  const char* const set = std::getenv(name);
+  return set == nullptr || std::string(set) != "0";
+}
+
 }  // namespace
 
 bool fused_norms_by_default() {
-  static const bool on = [] {
-    const char* choice = std::getenv("DPM_TORCH_FUSED_NORMS");
-    return choice == nullptr || std::string(choice) != "0";
-  }();
+  static const bool on = unless_zero("DPM_TORCH_FUSED_NORMS");
+  return on;
+}
+
+bool winograd_by_default() {
+  static const bool on = unless_zero("DPM_TORCH_WINOGRAD");
   return on;
 }
 

@@ -25,6 +25,9 @@ struct DropoutKeys {
 // On, unless the environment says DPM_TORCH_FUSED_NORMS=0: to compare, and to look for a fault.
 bool fused_norms_by_default();
 
+// On, unless the environment says DPM_TORCH_WINOGRAD=0: to compare, and to look for a fault.
+bool winograd_by_default();
+
 // One forward pass: the weights in use, and what the layers need to know of the run.
 struct Pass {
   const std::vector<at::Tensor>& parameters;
@@ -34,6 +37,8 @@ struct Pass {
   std::uint32_t next_dropout_site = 0;
   // Whether norms run in our fused kernel where it fits; off, they are libtorch's operators one by one.
   bool fused_norms = fused_norms_by_default();
+  // Whether 3×3 convolutions run with fewer products where they fit: ops/winograd.h.
+  bool winograd = winograd_by_default();
   // Whether the gradient will be differentiated again: then only operators whose gradients can be.
   bool twice = false;
   // Whether weights are being learned: norms over the batch then use the batch's own statistics and note them.
