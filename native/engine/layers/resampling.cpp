@@ -3,7 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/avg_pool2d.h>
 #include <ATen/ops/conv2d.h>
-#include <ATen/ops/convolution.h>
+#include <ATen/ops/conv_transpose2d.h>
 #include <ATen/ops/outer.h>
 #include <ATen/ops/reflection_pad2d.h>
 #include <ATen/ops/tensor.h>
@@ -23,7 +23,7 @@ at::Tensor smooth_half_size(const at::Tensor& x, Border border) {
   const bool mirrored = border == Border::mirrored;
   const at::Tensor padded = mirrored ? at::reflection_pad2d(x, {1, 1, 1, 1}) : x;
   const std::int64_t padding = mirrored ? 0 : 1;
-  return at::convolution(padded, filters(x, 1), {}, {2, 2}, {padding, padding}, {1, 1}, false, {0, 0}, x.size(1));
+  return at::conv2d(padded, filters(x, 1), {}, {2, 2}, at::IntArrayRef({padding, padding}), {1, 1}, x.size(1));
 }
 
 at::Tensor smooth_double_size(const at::Tensor& x, Border border) {
@@ -31,7 +31,7 @@ at::Tensor smooth_double_size(const at::Tensor& x, Border border) {
   const at::Tensor padded = mirrored ? at::reflection_pad2d(x, {1, 1, 1, 1}) : x;
   // A transposed convolution cuts its padding off: one pixel, and two more for the mirrored one that was doubled.
   const std::int64_t cut = mirrored ? 3 : 1;
-  return at::convolution(padded, filters(x, 4), {}, {2, 2}, {cut, cut}, {1, 1}, true, {0, 0}, x.size(1));
+  return at::conv_transpose2d(padded, filters(x, 4), {}, {2, 2}, {cut, cut}, {0, 0}, x.size(1));
 }
 
 at::Tensor before_halving(const at::Tensor& x, bool smooth) {

@@ -68,6 +68,10 @@ at::Tensor ResidualBlock::resized(const at::Tensor& x) const {
   }
 }
 
+const at::Tensor& ResidualBlock::told(const Embedding& embedding) const {
+  return settings_.modulation == ResidualSettings::Modulation::adaptive ? embedding.plain : embedding.activated;
+}
+
 at::Tensor ResidualBlock::operator()(Pass& pass, const at::Tensor& x, const Embedding& embedding) const {
   if (pass.cancellation) pass.cancellation->throw_if_requested();
   at::Tensor h = conv1_(pass, resized(first_norm(pass, x, embedding)));

@@ -35,6 +35,8 @@ class ResidualBlock {
  public:
   ResidualBlock(ParameterList& list, const std::string& name, const ResidualSettings& settings, const Initialization& start);
   at::Tensor operator()(Pass& pass, const at::Tensor& x, const Embedding& embedding) const;
+  // The one of the two that it reads.
+  const at::Tensor& told(const Embedding& embedding) const;
 
  private:
   at::Tensor first_norm(const Pass& pass, const at::Tensor& x, const Embedding& embedding) const;

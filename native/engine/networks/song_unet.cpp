@@ -117,7 +117,7 @@ void SongUnet::build_down(std::vector<std::int64_t>& skips, std::int64_t& resolu
       skips.push_back(width);
     }
     if (l + 1 < s.widths.size()) {
-      level.resample.emplace(list, name + ".resample", s.resizing(width, true), s.start);
+      level.resample.emplace(AttendedBlock{{list, name + ".resample", s.resizing(width, true), s.start}, {}});
       if (s.encoder != "standard") {
         level.pyramid.emplace(list, name + ".pyramid", pyramid, width, s.encoder == "skip" ? 1 : 3, s.start);
         if (s.encoder == "residual") pyramid = width;
@@ -151,7 +151,7 @@ void SongUnet::build_up(std::vector<std::int64_t> skips, std::int64_t resolution
     }
     if (s.decoder_skip) level.output = output_of(name + ".output", width);
     if (l > 0) {
-      level.resample.emplace(list, name + ".resample", s.resizing(width, false), s.start);
+      level.resample.emplace(AttendedBlock{{list, name + ".resample", s.resizing(width, false), s.start}, {}});
       resolution *= 2;
     }
     up_[l] = std::move(level);

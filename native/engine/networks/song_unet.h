@@ -40,7 +40,7 @@ class SongUnet final : public Network {
   };
   struct Level {
     std::vector<AttendedBlock> blocks;
-    std::optional<ResidualBlock> resample;
+    std::optional<AttendedBlock> resample;  // without attention
     std::optional<Convolution> pyramid;
     std::optional<Output> output;
   };

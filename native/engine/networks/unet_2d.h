@@ -30,6 +30,7 @@ class Unet2d final : public Network {
  public:
   explicit Unet2d(const Settings& settings);
   at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const override;
+  bool can_recompute() const override { return true; }
 
  private:
   Embedding embed(const Pass& pass, const Conditioning& conditioning) const;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "error.h"
+#include "layers/recompute.h"
 #include "layers/resampling.h"
 
 namespace dpm {
@@ -50,7 +51,11 @@ class Residual final : public Unet2dLayer {
  public:
   Residual(ParameterList& list, const Settings& layer, const Unet2dLayerSettings& shared)
       : block_(list, layer.text("name"), residual_settings(layer, shared), shared.start) {}
-  void operator()(Unet2dFlow& flow) const override { flow.features = block_(flow.pass, flow.features, flow.embedding); }
+  void operator()(Unet2dFlow& flow) const override {
+    flow.features =
+        recompute(flow.pass, flow.features, block_.told(flow.embedding),
+                  [this](Pass& pass, const at::Tensor& x, const at::Tensor& told) { return block_(pass, x, Embedding{told, told}); });
+  }
 
  private:
   ResidualBlock block_;
@@ -63,7 +68,11 @@ class SelfAttention final : public Unet2dLayer {
                    {layer.integer("channels"), layer.integer("heads"), false, layer.integer("groups"), shared.epsilon, layer.number("scale"),
                     layer.integer("inner")},
                    shared.start) {}
-  void operator()(Unet2dFlow& flow) const override { flow.features = attention_(flow.pass, flow.features); }
+  void operator()(Unet2dFlow& flow) const override {
+    // Nothing is read beside x.
+    flow.features = recompute(flow.pass, flow.features, flow.features.detach(),
+                              [this](Pass& pass, const at::Tensor& x, const at::Tensor&) { return attention_(pass, x); });
+  }
 
  private:
   Attention attention_;
@@ -79,11 +88,11 @@ class AdaptiveHalf {
         heads_(layer.integer("heads")),
         inner_(layer.integer("inner")) {}
 
-  at::Tensor operator()(const Unet2dFlow& flow, const at::Tensor& x) const {
+  at::Tensor operator()(const Pass& pass, const at::Tensor& x, const at::Tensor& embedding) const {
     const std::int64_t count = x.size(0), height = x.size(2), width = x.size(3);
-    const at::Tensor joint = qkv_.pointwise(flow.pass, norm_(flow.pass, x, flow.embedding.plain));
-    const at::Tensor mixed = attend(flow.pass, joint.permute({0, 2, 3, 1}).reshape({count, height * width, 3 * inner_}), heads_);
-    return x + out_.pointwise(flow.pass, mixed.reshape({count, height, width, inner_}).permute({0, 3, 1, 2}));
+    const at::Tensor joint = qkv_.pointwise(pass, norm_(pass, x, embedding));
+    const at::Tensor mixed = attend(pass, joint.permute({0, 2, 3, 1}).reshape({count, height * width, 3 * inner_}), heads_);
+    return x + out_.pointwise(pass, mixed.reshape({count, height, width, inner_}).permute({0, 3, 1, 2}));
   }
 
  private:
@@ -106,8 +115,10 @@ class AdaptiveAttention final : public Unet2dLayer {
     list.add_statistic(name + ".cross.text.bias", shape, {});
   }
   void operator()(Unet2dFlow& flow) const override {
-    if (first_) flow.features = (*first_)(flow, flow.features);
-    flow.features = (*second_)(flow, flow.features);
+    flow.features =
+        recompute(flow.pass, flow.features, flow.embedding.plain, [this](Pass& pass, const at::Tensor& x, const at::Tensor& embedding) {
+          return (*second_)(pass, first_ ? (*first_)(pass, x, embedding) : x, embedding);
+        });
   }
 
  private:
