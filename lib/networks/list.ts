@@ -7,6 +7,7 @@ import { type KindSchema, schemasOf } from '../options/kind-schema.js'
 import { contextUnet } from './context-unet.js'
 import { dit } from './dit.js'
 import { edm2Unet } from './edm2-unet.js'
+import { linearAttentionUnet } from './linear-attention-unet.js'
 import { mlp } from './mlp.js'
 import { modifiedDdp } from './modified-ddp.js'
 import type { NetworkDefinition } from './network-definition.js'
@@ -26,6 +27,7 @@ export const networks = {
   'unet-2d': unet2d,
   dit,
   'edm2-unet': edm2Unet,
+  'linear-attention-unet': linearAttentionUnet,
   'u-vit': uVit,
   mlp,
   'modified-ddp': modifiedDdp,
