@@ -1,6 +1,6 @@
 /**
  * Fixtures of importers: names and shapes of a public model's tensors, and its outputs; `test/fixtures/import/
- * make_import_fixtures.py` says how its weights are drawn.
+ * import_fixture.py` says how its weights are drawn.
  */
 import { readFileSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
@@ -23,6 +23,10 @@ const fixtureSchema = z.strictObject({
   /** By copy: `trained`, `averaged`. */
   outputs: z.record(z.string(), z.base64()),
   tensors: z.record(z.string(), z.array(z.int())),
+  /** Buffers whose values matter. */
+  values: z.record(z.string(), z.base64()).optional(),
+  /** A run of the program's own sampler with the averaged copy: the times it visits, and its images. */
+  ddim: z.strictObject({ times: z.array(z.int()), images: z.base64() }).optional(),
 })
 export type ImportFixture = z.output<typeof fixtureSchema>
 

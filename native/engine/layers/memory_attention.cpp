@@ -47,8 +47,7 @@ at::Tensor MemoryAttention::operator()(const Pass& pass, const at::Tensor& x) co
   const std::int64_t count = x.size(0), height = x.size(2), width = x.size(3), heads = settings_.heads, inner = heads * settings_.head_channels;
   // As a 1×1 convolution, see Attention.
   const at::Tensor joint = at::conv2d(norm_(pass, x), pass[qkv_].unsqueeze(-1).unsqueeze(-1));
-  const at::Tensor parts =
-      joint.permute({0, 2, 3, 1}).reshape({count, height * width, 3, heads, settings_.head_channels}).permute({2, 0, 3, 1, 4});
+  const at::Tensor parts = joint.permute({0, 2, 3, 1}).reshape({count, height * width, 3, heads, settings_.head_channels}).permute({2, 0, 3, 1, 4});
   const at::Tensor mixed = mix(pass, parts.select(0, 0), remembered(pass, parts.select(0, 1), 0), remembered(pass, parts.select(0, 2), 1));
   const at::Tensor image = mixed.transpose(1, 2).reshape({count, height, width, inner}).permute({0, 3, 1, 2});
   const at::Tensor result = out_.pointwise(pass, image);

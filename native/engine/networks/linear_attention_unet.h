@@ -50,7 +50,8 @@ class PostNormBlock {
 // Of stride 2, with a kernel of 2 or of 4 that reads a pixel beyond each border.
 class HalvingConvolution {
  public:
-  HalvingConvolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, std::int64_t kernel, const Initialization& start);
+  HalvingConvolution(ParameterList& list, const std::string& name, std::int64_t in, std::int64_t out, std::int64_t kernel,
+                     const Initialization& start);
   at::Tensor operator()(const Pass& pass, const at::Tensor& x) const;
 
  private:

@@ -52,9 +52,9 @@ class Residual final : public Unet2dLayer {
   Residual(ParameterList& list, const Settings& layer, const Unet2dLayerSettings& shared)
       : block_(list, layer.text("name"), residual_settings(layer, shared), shared.start) {}
   void operator()(Unet2dFlow& flow) const override {
-    flow.features =
-        recompute(flow.pass, flow.features, block_.told(flow.embedding),
-                  [this](Pass& pass, const at::Tensor& x, const at::Tensor& told) { return block_(pass, x, Embedding{told, told}); });
+    flow.features = recompute(flow.pass, flow.features, block_.told(flow.embedding), [this](Pass& pass, const at::Tensor& x, const at::Tensor& told) {
+      return block_(pass, x, Embedding{told, told});
+    });
   }
 
  private:
@@ -115,10 +115,9 @@ class AdaptiveAttention final : public Unet2dLayer {
     list.add_statistic(name + ".cross.text.bias", shape, {});
   }
   void operator()(Unet2dFlow& flow) const override {
-    flow.features =
-        recompute(flow.pass, flow.features, flow.embedding.plain, [this](Pass& pass, const at::Tensor& x, const at::Tensor& embedding) {
-          return (*second_)(pass, first_ ? (*first_)(pass, x, embedding) : x, embedding);
-        });
+    flow.features = recompute(flow.pass, flow.features, flow.embedding.plain, [this](Pass& pass, const at::Tensor& x, const at::Tensor& embedding) {
+      return (*second_)(pass, first_ ? (*first_)(pass, x, embedding) : x, embedding);
+    });
   }
 
  private:
