@@ -35,5 +35,6 @@ async function run(source: string, { out, format, weights, json }: ExportFlags):
   const report = await exportCheckpoint(source, { out, format, ...(weights === undefined ? {} : { weights }) })
   if (json) return console.log(JSON.stringify(report))
   for (const path of report.paths) console.log(path)
+  for (const note of report.notes) console.log(`  Note: ${note}`)
   console.log(`  ${report.weights === 'network' ? 'weights as trained' : `averaged weights (${report.weights})`}`)
 }

@@ -107,6 +107,7 @@ describe('export', () => {
       paths: ['plain.safetensors'],
       format: 'safetensors',
       weights: 'average.0',
+      notes: [],
     })
     expect((await run('import', 'plain.safetensors', '--out', 'again.safetensors')).code).toBe(0)
     const again = await run('export', 'again.safetensors', '--format', 'safetensors', '--out', 'plain2.safetensors')
@@ -129,7 +130,7 @@ describe('export', () => {
   })
 
   test.each([
-    [['--format', 'onnx', '--out', 'x'], /one of safetensors.*"onnx"/, 2],
+    [['--format', 'onnx', '--out', 'x'], /one of safetensors, diffusers.*"onnx"/, 2],
     [['--format', 'safetensors', '--out', 'model.safetensors'], /another file than the checkpoint/, 2],
     [['--format', 'safetensors', '--out', 'x', '--weights', '3'], /trained, or an index from 0 to 0/, 2],
     [['--format', 'safetensors', '--out', 'none/x'], /the folder does not exist/, 1],

@@ -1,18 +1,29 @@
 /** Folders of diffusers: imported, they compute and draw what diffusers does. */
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as z from 'zod'
+import { writeCheckpointTo } from '../../lib/checkpoints/checkpoint.js'
 import { optionsOfConfig, unetConfigSchema } from '../../lib/checkpoints/diffusers/unet-config.js'
+import { exportCheckpoint } from '../../lib/checkpoints/export/export-checkpoint.js'
 import { importCheckpoint } from '../../lib/checkpoints/import/import-checkpoint.js'
+import type { JsonObject } from '../../lib/checkpoints/migrations.js'
+import { SafetensorsFile } from '../../lib/checkpoints/safetensors.js'
 import { Diffusion } from '../../lib/generation/diffusion.js'
 import type { GenerateOptions } from '../../lib/generation/generate.js'
 import { Network } from '../../lib/networks/network.js'
 import { Tensor } from '../../lib/tensor/tensor.js'
 import { digest, stateDict, weightsFile, writeFolder } from './diffusers-folder.js'
-import { decodeFloats, distance, drawImages, networkFixtureNames, readNetworkFixture } from './network-fixture.js'
+import {
+  decodeFloats,
+  distance,
+  drawImages,
+  drawParameter,
+  networkFixtureNames,
+  readNetworkFixture,
+} from './network-fixture.js'
 
 let folder: string
 beforeAll(async () => {
@@ -22,6 +33,8 @@ afterAll(() => rm(folder, { recursive: true }))
 
 const read = (name: string): unknown =>
   JSON.parse(readFileSync(new URL(`../fixtures/diffusers/${name}.json`, import.meta.url), 'utf8'))
+
+const jsonOf = (path: string): Readonly<Record<string, unknown>> => JSON.parse(readFileSync(path, 'utf8'))
 
 const index = (pipeline: string, scheduler: string) => ({
   _class_name: pipeline,
@@ -62,7 +75,68 @@ describe.each(drawn)('a UNet2DModel of a configuration drawn at random: %s', (na
     const { l2, largest } = distance(await output.data(), decodeFloats(fixture.output))
     expect(Math.max(l2, largest)).toBeLessThan(1e-5)
   })
+
+  test('is exported as it was', async () => {
+    const exported = join(folder, `${name}-exported`)
+    const run = exportCheckpoint(join(folder, `${name}.safetensors`), { out: exported, format: 'diffusers' })
+    const { height, width } = fixture.image
+    if (height % 2 ** (levels - 1) !== 0 || width % 2 ** (levels - 1) !== 0) {
+      // UNet2DModel itself cannot run these sizes.
+      await expect(run).rejects.toThrow(/multiples of .* for `image`/)
+      await expect(stat(exported)).rejects.toThrow(/ENOENT/)
+      return
+    }
+    await run
+    const { _diffusers_version: _, ...theirs } = fixture.config ?? {}
+    const config = jsonOf(join(exported, 'unet/config.json'))
+    expect({ ...config, sample_size: [height, width] }).toEqual(theirs)
+    await using file = await SafetensorsFile.open(join(exported, `unet/${weightsFile}`))
+    expect(digest(file.tensors)).toBe(names[name])
+    for (const [tensor, { values }] of state) {
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+      expect(Buffer.from(bytes).equals(await file.readTensor(tensor)), tensor).toBe(true)
+    }
+  })
 })
+
+describe.each(['diffusers-ddpm', 'diffusers-default', 'diffusers-residual'])(
+  'our unet as a UNet2DModel: %s',
+  (name) => {
+    test('computes the same once exported', async () => {
+      const { settings, image, classes, parameters, labels, classIndices, output } = readNetworkFixture('unet', name)
+      const checkpoint = join(folder, `${name}.safetensors`)
+      await writeCheckpointTo(checkpoint, {
+        settings: { name, network: settings as JsonObject, diffusion: {}, sampling: { sampler: 'ddim', steps: 20 } },
+        progress: { step: 1 },
+        classes: Array.from({ length: classes }, (_, index) => String(index)),
+        image,
+        tensors: parameters.map(({ name: parameter, shape }) => ({
+          name: `network.${parameter}`,
+          dtype: 'float32' as const,
+          shape,
+          read: async () => new Uint8Array(drawParameter(parameter, shape).buffer),
+        })),
+      })
+      const out = join(folder, name)
+      const { notes } = await exportCheckpoint(checkpoint, { out, format: 'diffusers' })
+      expect(notes.join(' ')).toMatch(/num_inference_steps=20, use_clipped_model_output=True/)
+      expect(jsonOf(join(out, 'model_index.json'))).toMatchObject({ _class_name: 'DDIMPipeline' })
+      const again = join(folder, `${name}-again.safetensors`)
+      expect((await importCheckpoint(out, { out: again })).settings.network.kind).toBe('unet-2d')
+      using model = await Diffusion.load(again, { device: 'cpu' })
+      const shape = [labels.length, image.channels, image.height, image.width]
+      using x = Tensor.from(drawImages('input', shape) as Float32Array<ArrayBuffer>, shape)
+      using pass = await model.network.forward(x, labels, {
+        ...(classIndices ? { classes: classIndices } : {}),
+        gradient: false,
+      })
+      using computed = pass.output
+      expect(distance(await computed.data(), decodeFloats(output)).largest).toBeLessThan(1e-5)
+      // A folder with something in it is not written into.
+      await expect(exportCheckpoint(checkpoint, { out, format: 'diffusers' })).rejects.toThrow(/empty folder for `out`/)
+    })
+  },
+)
 
 const runsSchema = z.strictObject({
   seed: z.int(),

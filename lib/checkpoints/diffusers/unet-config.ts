@@ -1,6 +1,7 @@
 /** The configuration of diffusers' `UNet2DModel`, and the settings of `unet-2d`: the same options, in snake case there. */
 import * as z from 'zod'
-import { unet2d } from '../../networks/unet-2d.js'
+import type { ImageShape } from '../../datasets/data-set.js'
+import { type Unet2dSettings, unet2d } from '../../networks/unet-2d.js'
 
 /** Keys of theirs that follow from the data here. */
 const dataKeys = {
@@ -53,6 +54,25 @@ export function optionsOfConfig(config: UnetConfig): Readonly<Record<string, unk
     ...Object.fromEntries(given.map(([key, name]) => [name, config[key]])),
     classConditional: config.num_class_embeds !== null || config.class_embed_type !== null,
     nullClass: false,
+  }
+}
+
+/** The configuration of such a network for such data. @param outputs channels of the output per channel of the image */
+export function configOfSettings(
+  settings: Unet2dSettings,
+  { channels, height, width }: ImageShape,
+  classes: number,
+  outputs: 1 | 2,
+): Readonly<Record<string, unknown>> {
+  const shared = [...sharedOptions].map(([key, name]) => [key, settings[name as keyof Unet2dSettings]])
+  const hasTable = settings.classConditional && settings.classEmbedType === null
+  return {
+    sample_size: height === width ? height : [height, width],
+    in_channels: channels,
+    out_channels: outputs * channels,
+    ...Object.fromEntries(shared),
+    // "No class" is one more there.
+    num_class_embeds: hasTable ? classes + (settings.nullClass ? 1 : 0) : null,
   }
 }
 

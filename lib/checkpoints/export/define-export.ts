@@ -10,11 +10,18 @@ export interface ExportRequest {
   readonly out: string
 }
 
+export interface Exported {
+  /** The paths written. */
+  readonly paths: readonly string[]
+  /** What a user of the other program must know, a sentence each; nothing when absent. */
+  readonly notes?: readonly string[]
+}
+
 export interface ExportDefinition {
   readonly name: string
   readonly description: string
-  /** @returns the paths written. @throws DpmError DPM_INVALID_OPTION for a model that the format cannot hold, DPM_WRITE_FAILED */
-  write(request: ExportRequest): Promise<readonly string[]>
+  /** @throws DpmError DPM_INVALID_OPTION for a model that the format cannot hold, DPM_WRITE_FAILED */
+  write(request: ExportRequest): Promise<Exported>
 }
 
 export function defineExport(definition: ExportDefinition): ExportDefinition {

@@ -18,6 +18,8 @@ export interface ExportReport {
   readonly format: string
   /** The copy that was written: `network`, `average.0`, … */
   readonly weights: string
+  /** What a user of the other program must know, a sentence each. */
+  readonly notes: readonly string[]
 }
 
 /** @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID, DPM_INVALID_OPTION, DPM_WRITE_FAILED */
@@ -39,5 +41,6 @@ export async function exportCheckpoint(run: string, options: ExportOptions): Pro
     const choices = last < 0 ? 'trained' : `trained, or an index from 0 to ${last}`
     throw expected(choices, 'weights', chosen, '', 'DPM_INVALID_OPTION')
   }
-  return { paths: await exporter.write({ checkpoint, weights, out }), format, weights }
+  const { paths, notes = [] } = await exporter.write({ checkpoint, weights, out })
+  return { paths, format, weights, notes }
 }

@@ -25,6 +25,6 @@ export const plainSafetensors = defineExport({
       classes: JSON.stringify(classes),
       step: JSON.stringify(step),
     })
-    return [out]
+    return { paths: [out] }
   },
 })
