@@ -223,6 +223,23 @@ export interface Binding {
     device: string,
   ): Promise<TensorHandle>
 
+  /**
+   * Attention over rows of 3 · channels queries, keys and values that begin at column `first` of an N×positions×C joint (or
+   * N×C×positions, with `columns`), and its gradient by the whole joint where one by the result is given: for tests.
+   */
+  attend(
+    joint: TensorHandle,
+    byMixed: TensorHandle | null,
+    settings: {
+      readonly heads: number
+      readonly channels: number
+      readonly first: number
+      readonly columns: boolean
+      readonly interleaved: boolean
+      readonly fused: boolean
+    },
+  ): Promise<{ mixed: TensorHandle; byJoint: TensorHandle | null }>
+
   networkCreate(kind: string, settings: NativeSettings, seed: number, device: string): Promise<NetworkHandle>
   /** The parameters of a network that is not built. */
   networkDescribe(kind: string, settings: NativeSettings): Promise<NativeParameter[]>
@@ -304,6 +321,7 @@ export const bindingNames = [
   'tensorData',
   'tensorConvert',
   'randomNormal',
+  'attend',
   'networkCreate',
   'networkDescribe',
   'networkParameters',

@@ -7,6 +7,7 @@ namespace dpm {
 
 void export_process(Napi::Env env, Napi::Object exports);
 void export_tensors(Napi::Env env, Napi::Object exports);
+void export_kernels(Napi::Env env, Napi::Object exports);
 void export_networks(Napi::Env env, Napi::Object exports);
 void export_training(Napi::Env env, Napi::Object exports);
 void export_executions(Napi::Env env, Napi::Object exports);

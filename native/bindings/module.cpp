@@ -34,6 +34,7 @@ extern "C" __attribute__((visibility("default"))) napi_value dpm_core_init(napi_
     dpm::Environment::open(env);
     dpm::export_process(env, exports);
     dpm::export_tensors(env, exports);
+    dpm::export_kernels(env, exports);
     dpm::export_networks(env, exports);
     dpm::export_training(env, exports);
     dpm::export_executions(env, exports);

@@ -53,6 +53,11 @@ bool fused_norms_by_default() {
   return on;
 }
 
+bool fused_attention_by_default() {
+  static const bool on = unless_zero("DPM_TORCH_FUSED_ATTENTION");
+  return on;
+}
+
 bool winograd_by_default() {
   static const bool on = unless_zero("DPM_TORCH_WINOGRAD");
   return on;

@@ -22,8 +22,9 @@ struct DropoutKeys {
   const double* epochs;
 };
 
-// On, unless the environment says DPM_TORCH_FUSED_NORMS=0: to compare, and to look for a fault.
+// On, unless the environment says DPM_TORCH_FUSED_NORMS=0 or DPM_TORCH_FUSED_ATTENTION=0: to compare, and to look for a fault.
 bool fused_norms_by_default();
+bool fused_attention_by_default();
 
 // On, unless the environment says DPM_TORCH_WINOGRAD=0: to compare, and to look for a fault.
 bool winograd_by_default();
@@ -37,6 +38,8 @@ struct Pass {
   std::uint32_t next_dropout_site = 0;
   // Whether norms run in our fused kernel where it fits; off, they are libtorch's operators one by one.
   bool fused_norms = fused_norms_by_default();
+  // The same for attention: ops/attention_cpu.h.
+  bool fused_attention = fused_attention_by_default();
   // Whether 3×3 convolutions run with fewer products where they fit: ops/winograd.h.
   bool winograd = winograd_by_default();
   // Whether the gradient will be differentiated again: then only operators whose gradients can be.
