@@ -32,14 +32,18 @@ void with_elements_of(const at::Tensor& tensor, const Body& body) {
   body(float());
 }
 
-// Where our kernel is the faster, as measured with AVX-512 and AMX, 16 … 1024 positions and heads of 8 … 256 channels: matrix
-// products of a library catch up where a head is large, those in half precision much sooner, but for their gradients.
+// Where our kernel is the faster, as measured with AVX-512 and AMX at 16 … 1024 positions and heads of 8 … 256 channels: a
+// library's matrix products catch up where heads are large, in half precision much sooner, but not their gradients. Neither
+// the batch nor the number of threads has a say, so that an image is the same in any company.
 bool is_fused(const Pass& pass, const at::Tensor& joint, std::int64_t width) {
   if (!pass.fused_attention || pass.twice || !joint.is_cpu()) return false;
+  const at::ScalarType type = joint.scalar_type();
   const std::int64_t size = joint.size(1) * width;
-  if (joint.scalar_type() == at::kFloat) return size <= 131'072;
-  if (joint.scalar_type() != at::kBFloat16 && joint.scalar_type() != at::kHalf) return false;
-  return size <= (at::GradMode::is_enabled() ? 32'768 : 4'096);
+  if (type == at::kFloat) return width <= 8 || size <= 131'072;
+  if (type != at::kBFloat16 && type != at::kHalf) return false;
+  // A block that will run again must be the same both times.
+  const bool learns = at::GradMode::is_enabled() || pass.activation_checkpointing;
+  return width <= 8 || size <= (learns ? 32'768 : 4'096);
 }
 
 at::Tensor attend_fused(const at::Tensor& joint, std::int64_t heads, bool interleaved, float* statistics) {
