@@ -110,6 +110,7 @@ async function train({ steps: count }) {
           epochs: perImage(() => steps),
           noiseExamples: null,
           noiseEpochs: null,
+          forwardStep: null,
           seed: 1,
           total: batch,
           loss: 'l2',
