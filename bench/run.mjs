@@ -78,8 +78,8 @@ async function measure(name, precision, folder) {
       )
     const flops = (await sides.contiguous.ask('flops')).forward
     const peak = (await sides.contiguous.ask('convolution', { times: 30 })).gigaflops
-    const forward = compared(await inTurn(sides, 'forward', { times: 2 }))
-    const train = compared(await inTurn(sides, 'train', { steps: 2 }))
+    const forward = compared(await inTurn(sides, 'forward', { times: 5 }))
+    const train = compared(await inTurn(sides, 'train', { steps: 3 }))
     const memory = {
       ours: (await sides.ours.ask('memory')).peakBytes,
       peer: Math.min(
@@ -100,8 +100,9 @@ async function measure(name, precision, folder) {
 async function measureStart() {
   const seconds = { ours: [], peer: [] }
   for (let round = 0; round <= rounds; round++) {
-    for (const [name, make] of Object.entries({ ours, peer })) {
-      const side = make()
+    const start = new Worker('dpm-torch', process.execPath, [here('workers/start.mjs')], environment)
+    const sides = { ours: start, peer: peer() }
+    for (const [name, side] of Object.entries(sides)) {
       const answer = await side.ask('ready')
       side.close()
       if (round > 0) seconds[name].push(answer.seconds)

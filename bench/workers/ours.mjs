@@ -1,13 +1,10 @@
 // Our side of a measurement: a process that does what it is told, a line of JSON at a time, and answers with one.
 import { createInterface } from 'node:readline'
 
-const started = performance.now()
 const { Network, Tensor } = await import('../../dist/index.js')
 const { call } = await import('../../dist/native/call.js')
 const { rowFields } = await import('../../dist/native/binding.js')
 const { writeSafetensors } = await import('../../dist/checkpoints/safetensors.js')
-await call(undefined, (binding) => binding.setThreads(2))
-const readySeconds = (performance.now() - started) / 1000
 
 let network
 let training
@@ -133,9 +130,8 @@ async function forward({ times }) {
 }
 
 const memory = async () => ({ peakBytes: process.resourceUsage().maxRSS * 1024 })
-const ready = async () => ({ seconds: readySeconds })
 
-const commands = { build, write, train, forward, memory, ready }
+const commands = { build, write, train, forward, memory }
 for await (const line of createInterface({ input: process.stdin })) {
   const { command, ...rest } = JSON.parse(line)
   const answer = await commands[command](rest).catch((error) => ({ error: String(error.stack ?? error) }))
