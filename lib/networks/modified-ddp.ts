@@ -11,7 +11,10 @@
  * by means, one block of each; up again, doubled, beside what was seen on the way; a convolution.
  *
  *   block: h = leaky(norm(conv x) + W e),  leaky(norm(conv drop(h)) + shortcut x)
- *   e = leaky(W2 leaky(W1 sinusoids(time label)) + class)
+ *   e = leaky(W2 leaky(W1 sinusoids(scale · time label)) + class)
+ *
+ * The label is t / T (`fraction`). The scale is 1000 in the reverse step, 2π in the forward step: the bound counts F_s - F_t by
+ * sigma_t² / beta_{t|s}, so F must not jump from one time to the next, as sinusoids of the step's number do.
  *
  * leaky is a ReLU of slope 0.2, convolutions are 3×3, and He's law knows the slope. The class is the reverse step's alone.
  *
@@ -60,12 +63,14 @@ export const modifiedDdp: NetworkDefinition<ModifiedDdpSettings> & { readonly sc
     }
     return { ...settings, ...dataShape(settings, image, classes, outputs) }
   },
-  requireProcess(_, { schedule, bound, loss, coupling }) {
+  requireProcess(_, { schedule, bound, loss, coupling, timeLabel }) {
     const wrong = [
       createSchedule(schedule).steps === undefined &&
         `\`diffusion.schedule\` "${schedule.kind}" has no steps: take one that has`,
       bound.kind !== 'vlb' &&
         `\`diffusion.bound\` "${bound.kind}" would not teach the forward step what the bound says: set it to "vlb"`,
+      timeLabel !== 'fraction' &&
+        `\`diffusion.timeLabel\` "${timeLabel}" is not the time from 0 to 1 that it reads: set it to "fraction"`,
       loss === 'sliced' && '`diffusion.loss` "sliced" knows no forward step: set it to "l2"',
       coupling !== 'independent' &&
         `\`diffusion.coupling\` "${coupling}" changes what the bound is of: set it to "independent"`,

@@ -35,6 +35,7 @@ const process = createProcess(
     prediction: 'velocity',
     variance: 'fixed-small',
     bound: 'vlb',
+    timeLabel: 'fraction',
   }),
 )
 const times = [0, 3, 12, 19]
@@ -145,6 +146,7 @@ describe('a run', () => {
     diffusion: {
       schedule: { kind: 'cosine', steps: 10 },
       bound: 'vlb',
+      timeLabel: 'fraction',
       variance: 'learned-range',
       times: 'loss-second-moment',
     },
@@ -192,6 +194,7 @@ describe('a run', () => {
   test.each([
     [{ bound: 'none', variance: 'fixed-small' }, '`diffusion.bound` "none" would not teach the forward step'],
     [{ schedule: 'vp-sde', bound: 'vlb' }, '`diffusion.schedule` "vp-sde" has no steps'],
+    [{ bound: 'vlb', timeLabel: 'step' }, '`diffusion.timeLabel` "step" is not the time from 0 to 1'],
     [{ bound: 'vlb', coupling: 'optimal-transport' }, '`diffusion.coupling` "optimal-transport"'],
   ] as const)('with %j is refused', async (diffusion, message) => {
     await expect(Trainer.create({ ...run, diffusion })).rejects.toThrow(message)

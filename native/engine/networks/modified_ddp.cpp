@@ -4,6 +4,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 
+#include <cmath>
 #include <utility>
 
 #include "error.h"
@@ -14,6 +15,9 @@ namespace dpm {
 namespace {
 
 at::Tensor leaky(const at::Tensor& x) { return activate(Activation::leaky_relu, x); }
+
+// Of one step the reverse network must tell the time from the next; the forward network must not jump.
+constexpr double kReverseTime = 1000, kForwardTime = 2 * M_PI;
 
 // Dropout sites of the forward step lie apart from those of the reverse step, which counts from 0.
 constexpr std::uint32_t kForwardSites = 1U << 16;
@@ -42,7 +46,8 @@ at::Tensor StepBlock::operator()(Pass& pass, const at::Tensor& x, const at::Tens
   return recompute(pass, x, embedding, [this](Pass& p, const at::Tensor& in, const at::Tensor& beside) { return run(p, in, beside); });
 }
 
-StepNetwork::StepNetwork(ParameterList& list, const std::string& name, const StepSettings& s) : time_channels_(2 * s.widths.front()) {
+StepNetwork::StepNetwork(ParameterList& list, const std::string& name, const StepSettings& s)
+    : time_channels_(2 * s.widths.front()), time_scale_(s.time_scale) {
   const std::int64_t embedding = 4 * s.widths.front();
   time_in_ = Linear(list, name + ".time.in", time_channels_, embedding, s.start);
   time_out_ = Linear(list, name + ".time.out", embedding, embedding, s.start);
@@ -58,7 +63,7 @@ StepNetwork::StepNetwork(ParameterList& list, const std::string& name, const Ste
 }
 
 at::Tensor StepNetwork::operator()(Pass& pass, const at::Tensor& x, const at::Tensor& labels, const at::Tensor& classes) const {
-  at::Tensor e = time_out_(pass, leaky(time_in_(pass, time_embedding(labels, time_channels_, "ddpm"))));
+  at::Tensor e = time_out_(pass, leaky(time_in_(pass, time_embedding(labels.to(at::kDouble) * time_scale_, time_channels_, "ddpm"))));
   if (class_table_) e = e + at::embedding(pass[*class_table_], classes);
   e = leaky(e);
   at::Tensor h = input_(pass, x);
@@ -88,10 +93,10 @@ ModifiedDdp::ModifiedDdp(const Settings& settings) : Network(settings) {
   DPM_CHECK(shape().height % side == 0 && shape().width % side == 0, "DPM_INVALID_OPTION", "The levels halve the image more often than it can be.");
   const double dropout = settings.number("dropout");
   const std::int64_t x = shape().input_channels;
-  forward_step_ = StepNetwork(parameters_, "forwardStep", {x, x, widths_of(forward_channels), 0, start, dropout});
+  forward_step_ = StepNetwork(parameters_, "forwardStep", {x, x, widths_of(forward_channels), 0, start, dropout, kForwardTime});
   const std::int64_t rows = shape().classes > 0 ? class_rows() : 0;
-  reverse_step_ =
-      StepNetwork(parameters_, "reverseStep", {x + shape().condition_channels, shape().output_channels, widths_of(channels), rows, start, dropout});
+  reverse_step_ = StepNetwork(parameters_, "reverseStep",
+                              {x + shape().condition_channels, shape().output_channels, widths_of(channels), rows, start, dropout, kReverseTime});
 }
 
 at::Tensor ModifiedDdp::forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const {

@@ -35,6 +35,7 @@ struct StepSettings {
   std::int64_t class_rows;           // 0: it is not told a class
   Initialization start;
   double dropout;
+  double time_scale;  // on the time label, 0 … 1
 };
 
 // The network of one step: down through the levels, and up again beside what was seen on the way.
@@ -47,6 +48,7 @@ class StepNetwork {
 
  private:
   std::int64_t time_channels_ = 0;
+  double time_scale_ = 1;
   Linear time_in_, time_out_;
   std::optional<ParameterIndex> class_table_;
   Convolution input_, output_;
