@@ -57,10 +57,7 @@ Execution::Execution(std::vector<std::shared_ptr<WeightedNetwork>> networks, Pro
   for (const Instruction& instruction : program_.instructions) {
     if (instruction.opcode != Opcode::evaluate) continue;
     const Network& network = *networks_[static_cast<std::size_t>(instruction.operands[2])]->network;
-    const std::int64_t outputs = network.output_channels();
-    DPM_CHECK(outputs == shape_[1] || outputs == 2 * shape_[1], "DPM_INVALID_ARGUMENT",
-              "Expected a network of " + std::to_string(shape_[1]) + " output channels, or twice as many with a learned variance, but it has " +
-                  std::to_string(outputs) + ".");
+    const std::int64_t outputs = network.denoising_channels(shape_[1]);
     DPM_CHECK(instruction.operands[6] < 0 || outputs == 2 * shape_[1], "DPM_INVALID_ARGUMENT",
               "The program asks the network for its variance, but the network has not learned one: it has " + std::to_string(outputs) +
                   " output channels for images of " + std::to_string(shape_[1]) + ". Train it with a learned variance, or sample with a fixed one.");

@@ -84,6 +84,18 @@ void Network::check(const at::Tensor& x, const Conditioning& conditioning) const
   check_classes(x.size(0), conditioning.classes);
 }
 
+std::int64_t Network::denoising_channels(std::int64_t channels) const {
+  const std::vector<std::int64_t> shape = output_shape();
+  DPM_CHECK(shape.size() == 3, "DPM_INVALID_ARGUMENT",
+            "Expected a network that gives images but this one is a classifier: it gives " + shape_text(shape) +
+                " numbers for each. Guide with it, or train it with the loss \"cross-entropy\".");
+  const std::int64_t outputs = shape[0];
+  DPM_CHECK(outputs == channels || outputs == 2 * channels, "DPM_INVALID_ARGUMENT",
+            "Expected a network of " + std::to_string(channels) + " output channels, or twice as many with a learned variance, but it has " +
+                std::to_string(outputs) + ".");
+  return outputs;
+}
+
 Conditioning Network::prepare(Conditioning conditioning, std::int64_t count, const at::Device& device) const {
   conditioning.labels = conditioning.labels.to(device);
   if (!conditioning.classes.defined() && null_class() >= 0) conditioning.classes = at::full({count}, null_class(), at::kLong);

@@ -74,7 +74,7 @@ struct DataShape {
 class Network {
  public:
   virtual ~Network() = default;
-  // x: N×C×H×W float32, channels-last in memory. Returns the network's output, channels-last.
+  // x: N×C×H×W float32, channels-last in memory. Returns N outputs of output_shape(); images are channels-last.
   virtual at::Tensor forward(Pass& pass, const at::Tensor& x, const Conditioning& conditioning) const = 0;
   // Throws DPM_INVALID_ARGUMENT, naming the value, when x or the conditioning do not fit the data's shape.
   virtual void check(const at::Tensor& x, const Conditioning& conditioning) const;
@@ -85,8 +85,11 @@ class Network {
   virtual bool can_recompute() const { return false; }
   // Called once, after the first weights were drawn: for a network that brings its own.
   virtual void start(const std::vector<at::Tensor>& parameters, const at::Device& device) {}
-  // Channels of the output: those of x, or twice as many when the second half is a learned variance.
-  std::int64_t output_channels() const { return shape_.output_channels; }
+  // Of one image's output: that of an image of as many channels as x, or of twice as many when the second half is a learned
+  // variance; a classifier's is the number of its logits.
+  virtual std::vector<std::int64_t> output_shape() const { return {shape_.output_channels, shape_.height, shape_.width}; }
+  // Channels of the output of a network for images of so many channels. Throws DPM_INVALID_ARGUMENT when it gives no such images.
+  std::int64_t denoising_channels(std::int64_t channels) const;
   // Index that means "no class"; -1 when the network has none.
   std::int64_t null_class() const { return shape_.classes > 0 && shape_.null_class ? shape_.classes : -1; }
 

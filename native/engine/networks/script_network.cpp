@@ -153,7 +153,7 @@ at::Tensor ScriptNetwork::forward(Pass& pass, const at::Tensor& x, const Conditi
   } catch (const std::exception& error) {
     throw Error("DPM_INVALID_ARGUMENT", "The module in " + file_ + " failed: " + first_lines(error.what()));
   }
-  const std::vector<std::int64_t> wanted{x.size(0), output_channels(), x.size(2), x.size(3)};
+  const std::vector<std::int64_t> wanted{x.size(0), shape().output_channels, x.size(2), x.size(3)};
   DPM_CHECK(
       output.sizes() == at::IntArrayRef(wanted), "DPM_INVALID_ARGUMENT",
       "Expected an output of shape " + shape_text(wanted) + " from the module in " + file_ + " but received " + shape_text(output.sizes()) + ".");

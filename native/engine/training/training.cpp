@@ -126,10 +126,7 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
   at::Tensor labels = labels_of(batch, device);
   Conditioning conditioning{labels, batch.classes, batch.condition};
   network_->network->check(mixture.input, conditioning);
-  const std::int64_t outputs = network_->network->output_channels();
-  DPM_CHECK(outputs == channels || outputs == 2 * channels, "DPM_INVALID_ARGUMENT",
-            "Expected a network of " + std::to_string(channels) + " output channels, or twice as many with a learned variance, but it has " +
-                std::to_string(outputs) + ".");
+  network_->network->denoising_channels(channels);
   if (batch.row_gradients) {
     mixture.input.requires_grad_(true);
     labels.requires_grad_(true);
