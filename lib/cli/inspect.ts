@@ -56,10 +56,11 @@ async function run(path: string, flags: InspectFlags): Promise<void> {
 
 /** Exit code 1 where the outputs are further apart than they may be. */
 async function verify(path: string, fixture: string, { tolerance, device, json }: InspectFlags): Promise<void> {
-  const { Diffusion } = await import('../generation/diffusion.js')
+  const { loadModel } = await import('../generation/load-model.js')
   const { verifyOutput } = await import('../generation/verify-output.js')
-  using model = await Diffusion.load(path, device === undefined ? {} : { device })
-  const { largest, relative, elements } = await verifyOutput(model, fixture)
+  const model = await loadModel(path, device === undefined ? {} : { device })
+  using network = model.network
+  const { largest, relative, elements } = await verifyOutput(network, fixture)
   const isSame = relative <= tolerance
   if (json) console.log(JSON.stringify({ path, fixture, largest, relative, elements, tolerance, isSame }))
   else {

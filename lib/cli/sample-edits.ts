@@ -2,8 +2,9 @@
 import type { Command } from 'commander'
 import { DpmError } from '../errors.js'
 import type { Diffusion } from '../generation/diffusion.js'
-import type { GenerateOptions } from '../generation/generate.js'
+import { dealClasses, type GenerateOptions } from '../generation/generate.js'
 import { finiteNumber } from './flags.js'
+import { classesOf } from './sample-classes.js'
 
 export interface EditFlags {
   readonly image?: string
@@ -13,6 +14,9 @@ export interface EditFlags {
   readonly lowResolution?: string
   readonly between?: string
   readonly weaker?: string
+  readonly classifier?: string
+  readonly classifierScale: number
+  readonly classes?: string
   readonly guidanceLow?: number
   readonly guidanceHigh?: number
   readonly guidanceRescale?: number
@@ -28,6 +32,11 @@ export function addEditFlags(command: Command): Command {
     .option('--low-resolution <file>', 'the picture that a super-resolution model makes larger')
     .option('--between <keys>', 'two noise keys, such as 3,7: draws --count images on the way from one to the other')
     .option('--weaker <run>', 'guide away from this weaker model instead of the unconditional one (autoguidance)')
+    .option(
+      '--classifier <run>',
+      'guide towards --classes by this classifier of noisy images; without --classes towards all of its own in turn',
+    )
+    .option('--classifier-scale <scale>', 'how strongly --classifier guides', finiteNumber, 1)
     .option('--guidance-low <ratio>', 'no guidance where sigma / alpha is this or less', finiteNumber)
     .option('--guidance-high <ratio>', 'no guidance where sigma / alpha is more', finiteNumber)
     .option('--allow-signal', 'start from noise although the schedule ends with signal left')
@@ -82,6 +91,14 @@ export async function resolveEdits(model: Diffusion, flags: EditFlags, base: Gen
       held.push(initial)
       options.initial = initial
     }
+    if (flags.classifier !== undefined) {
+      const { NoisyClassifier } = await import('../generation/noisy-classifier.js')
+      const { device, precision } = model.source
+      const classifier = await NoisyClassifier.load(flags.classifier, { device, precision })
+      held.push(classifier)
+      const gradient = classifier.guide({ classes: guidedClasses(model, classifier.classes, base, flags) })
+      options.guides = [{ gradient, scale: flags.classifierScale }]
+    }
     const interval = {
       ...(flags.guidanceLow === undefined ? {} : { low: flags.guidanceLow }),
       ...(flags.guidanceHigh === undefined ? {} : { high: flags.guidanceHigh }),
@@ -107,4 +124,20 @@ export async function resolveEdits(model: Diffusion, flags: EditFlags, base: Gen
       for (const one of held) one[Symbol.dispose]()
     },
   }
+}
+
+/** The classes that a classifier guides towards: those that the network is told, or where it is told none the flag's own. */
+function guidedClasses(
+  model: Diffusion,
+  known: readonly string[],
+  base: GenerateOptions,
+  flags: EditFlags,
+): readonly (number | string)[] | undefined {
+  const told = dealClasses(model.source, base.classes, base.classes?.length ?? model.classes.length)
+  if (!base.classes || !told) return classesOf(known, flags.classes)
+  if (known.length === model.classes.length) return [...told]
+  throw new DpmError(
+    'DPM_INVALID_OPTION',
+    `The model knows ${model.classes.length} classes and the classifier of --classifier ${known.length}: theirs are not the same. Take a classifier of the same data, or draw with --classes none.`,
+  )
 }

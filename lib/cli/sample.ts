@@ -20,6 +20,7 @@ import {
   wholeNumber,
 } from './flags.js'
 import { interruptible } from './interrupt.js'
+import { classesOf } from './sample-classes.js'
 import { addEditFlags, type EditFlags, resolveEdits } from './sample-edits.js'
 import { StatusLine } from './status-line.js'
 import { count, examplesWord, shapeText } from './words.js'
@@ -53,6 +54,7 @@ Examples:
   dpm-torch sample runs/sprites --count 1000 --out images/ --files
   dpm-torch sample runs/sprites --image cat.png --strength 0.5 --gif out.gif --clean
   dpm-torch sample runs/sprites --known cat.png --mask hole.png --sampler repaint
+  dpm-torch sample runs/sprites --classifier runs/sprites-classifier --classifier-scale 2 --classes Flags
 
 What is not given is taken from the run's own previews, or from how an imported model is sampled. Image k of a seed is the same however many are drawn; with
 --chunk to the last bit.`
@@ -180,7 +182,9 @@ async function resolveOptions(model: Diffusion, previews: Previews, flags: Sampl
   const sampler = parseSampler(assign(base as Record<string, unknown>, flags.set ?? []) as never, '--sampler and --set')
   const times = model.process.schedule.steps ?? previews.steps
   const steps = flags.steps ?? (isPreviewSampler ? Math.min(previews.steps, times) : undefined)
-  const classes = classesOf(model, flags.classes)
+  // Of a network that is told no classes, those of --classes are the classifier's.
+  const isTold = model.classes.length > 0 || flags.classifier === undefined
+  const classes = isTold ? classesOf(model.classes, flags.classes) : undefined
   const rowLength = classes !== undefined && classes.length > 1 && classes.length <= 20 ? classes.length : undefined
   const guidance = flags.guidance ?? (classes !== undefined && network.nullClass ? previews.guidance : undefined)
   const defaultCount = model.image.columns
@@ -201,16 +205,6 @@ async function resolveOptions(model: Diffusion, previews: Previews, flags: Sampl
     },
     columns: flags.columns ?? rowLength,
   }
-}
-
-/** Names may look like numbers: a name counts first. Undefined draws without class. */
-function classesOf(model: Diffusion, text: string | undefined): (number | string)[] | undefined {
-  if (text === undefined) return model.classes.length > 0 ? model.classes.map((_, index) => index) : undefined
-  if (text === 'none' && !model.classes.includes('none')) return undefined
-  return text.split(',').map((one) => {
-    const name = one.trim()
-    return !model.classes.includes(name) && /^[0-9]+$/.test(name) ? Number(name) : name
-  })
 }
 
 function weightsOf(text: string): number | 'trained' {

@@ -123,12 +123,13 @@ async function trainTo(
   const first = trainer.step
   const startedAt = performance.now()
   line.print(describeStart(trainer, out, first))
+  const { drawsPreviews } = await import('../training/previews.js')
   const loss = new RunningLoss()
   const onStep = (step: TrainStep): void => {
     loss.add(step.loss)
     line.show((width) => progressLine({ ...step, total: step.totalSteps, loss: loss.mean }, width))
     for (const path of step.written) line.print(`step ${count(step.step)}: wrote ${shown(path)}`)
-    if (step.fraction >= 1 && trainer.settings.previews.everySteps > 0) line.print('Drawing the last pictures.')
+    if (step.fraction >= 1 && drawsPreviews(trainer.settings)) line.print('Drawing the last pictures.')
   }
   try {
     const { step, written } = await trainer.train({ signal, onStep })

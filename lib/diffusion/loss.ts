@@ -6,6 +6,9 @@
  *     huber         d² / 2 up to |d| = scale, scale (|d| - scale / 2) beyond (Huber 1964)
  *     pseudo-huber  sqrt(d² + scale²) - scale (Charbonnier; Song and Dhariwal 2023, arXiv 2310.14189, §3.3, there of the whole image's norm)
  *
+ * `cross-entropy` has another target: -log softmax(output)[class] of a classifier of noisy images (Dhariwal and Nichol 2021, arXiv
+ * 2105.05233, §4).
+ *
  * `sliced` has no target: sliced score matching in its variance-reduced form (Song et al. 2019, arXiv 1905.07088, eq. 8),
  * (v'∇(v's) + ½ |s|²) / elements of the score s = -F / sigma, with normals v. Its expectation is half the score's mean squared error, less
  * a constant. Rows hold 2 sigma² for it, so that its gradient has the expectation of that of `l2` on the noise.
@@ -25,6 +28,7 @@ export const losses = {
   l1: {},
   huber: {},
   'pseudo-huber': {},
+  'cross-entropy': {},
   sliced: { prediction: 'noise', factor: ({ sigma }) => 2 * sigma * sigma },
 } as const satisfies Record<string, Loss>
 export type LossName = keyof typeof losses

@@ -24,10 +24,10 @@ export function requireTrainable(settings: DiffusionSettings, place = 'diffusion
       `With \`${place}.bound\` "vlb" the bound is the whole loss, so that \`${place}.${option}\` "${value}" counts nowhere. Leave it out, or set the bound to "hybrid" or "none".`,
     )
   }
-  if (bound.kind !== 'none' && loss === 'sliced') {
+  if (bound.kind !== 'none' && (loss === 'sliced' || loss === 'cross-entropy')) {
     throw new DpmError(
       'DPM_INVALID_OPTION',
-      `\`${place}.loss\` "sliced" has no target that \`${place}.bound\` "${bound.kind}" could measure from. Set the loss to "l2", or the bound to "none".`,
+      `\`${place}.loss\` "${loss}" has no target that \`${place}.bound\` "${bound.kind}" could measure from. Set the loss to "l2", or the bound to "none".`,
     )
   }
   if (weighting.kind === 'uncertainty' && loss === 'sliced') {

@@ -223,6 +223,12 @@ class Networks {
     const output = await pass.output.data()
     // Of a network with learned variance the first half of the channels says what is predicted.
     const stride = output.length / chunk
+    if (stride !== elements && stride !== 2 * elements) {
+      throw new DpmError(
+        'DPM_INVALID_ARGUMENT',
+        `Expected a network that gives images of ${channels}×${height}×${width} but it gives ${stride} numbers for each.`,
+      )
+    }
     return questions.map((_, n) => output.slice(n * stride, n * stride + elements))
   }
 

@@ -1,18 +1,11 @@
 /** A trained model: a network with its (averaged) weights, its diffusion process, and what it was trained on. */
-import type { Checkpoint } from '../checkpoints/checkpoint.js'
-import { readCheckpoint } from '../checkpoints/checkpoint-folder.js'
 import type { Columns, ImageShape } from '../datasets/data-set.js'
-import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
-import { isLearned } from '../diffusion/posterior.js'
-import { DpmError, expected } from '../errors.js'
+import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
+import { DpmError } from '../errors.js'
 import type { Images } from '../images/image-batch.js'
-import { type Precision, resolveDevice } from '../native/device.js'
-import { Network } from '../networks/network.js'
-import { parseOptions } from '../options/options.js'
+import type { Network } from '../networks/network.js'
 import type { Program } from '../sampling/program.js'
-import { Tensor, type TensorSource } from '../tensor/tensor.js'
-import type { Condition } from './conditions/condition.js'
-import { conditionedNetwork, createCondition } from './conditions/list.js'
+import type { Tensor } from '../tensor/tensor.js'
 import { toImages } from './gallery.js'
 import {
   type GenerateOptions,
@@ -22,20 +15,11 @@ import {
   startGeneration,
   stepsOf,
 } from './generate.js'
-import { restoreLearned } from './learned-tensors.js'
-import { type ModelSettings, modelSchema } from './model-options.js'
+import { type LoadedModel, type LoadOptions, loadModel } from './load-model.js'
+import type { ModelSettings } from './model-options.js'
 import { drawNoise, interpolateNoise } from './noise.js'
 import { pictureTensor } from './pictures.js'
 import { Vectors } from './vectors.js'
-
-export interface LoadOptions {
-  /** `auto` when absent. */
-  readonly device?: string
-  /** Arithmetic of the network; the run's own when absent. */
-  readonly precision?: Precision
-  /** Which weights: an averaged copy's index, or `trained`; the first averaged copy where there is one when absent. */
-  readonly weights?: number | 'trained'
-}
 
 /** One step of a sampling run. The tensors are the caller's to dispose of. */
 export interface SampleStep {
@@ -65,28 +49,21 @@ export class Diffusion implements Disposable {
   /** What is drawn from, for those that draw without this class. */
   readonly source: Source
 
-  private constructor(
-    settings: ModelSettings,
-    process: DiffusionProcess,
-    network: Network,
-    condition: Condition | undefined,
-    device: string,
-    precision: Precision,
-    checkpoint: Checkpoint,
-  ) {
+  private constructor(model: LoadedModel) {
+    const { settings, process, network, image, classes, step, device, precision, condition } = model
     this.settings = settings
     this.process = process
     this.network = network
-    this.image = checkpoint.image
-    this.classes = settings.network.classConditional ? checkpoint.classes : []
-    this.step = checkpoint.step
+    this.image = image
+    this.classes = classes
+    this.step = step
     this.source = {
       network: network.handle,
       device,
       precision,
-      process: this.process,
-      image: this.image,
-      classes: this.classes,
+      process,
+      image,
+      classes,
       nullClass: settings.network.nullClass,
       conditionChannels: network.settings.conditionChannels,
       condition,
@@ -96,39 +73,11 @@ export class Diffusion implements Disposable {
 
   /**
    * Loads the latest checkpoint of a run folder, or a checkpoint file.
-   * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID, DPM_DEVICE_UNAVAILABLE, DPM_INVALID_ARGUMENT for weights it lacks.
+   * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID, DPM_DEVICE_UNAVAILABLE, DPM_INVALID_ARGUMENT for weights it lacks,
+   *   DPM_INVALID_OPTION for a classifier, which draws nothing.
    */
   static async load(path: string, options: LoadOptions = {}): Promise<Diffusion> {
-    await using checkpoint = await readCheckpoint(path)
-    const settings = parseOptions(modelSchema, checkpoint.settings, checkpoint.path)
-    const prefix = weightsPrefix(checkpoint, options.weights)
-    const device = await resolveDevice(options.device ?? 'auto')
-    const classes = settings.network.classConditional ? checkpoint.classes.length : 0
-    const outputs = isLearned(settings.diffusion.variance) ? 2 : 1
-    const condition = createCondition(settings.condition, checkpoint.image)
-    const network = await Network.build(conditionedNetwork(settings.network, condition), {
-      image: checkpoint.image,
-      classes,
-      outputs,
-      device,
-    })
-    try {
-      await readWeights(checkpoint, network, prefix)
-      const process = createProcess(settings.diffusion)
-      await restoreLearned(checkpoint, process.learners)
-      return new Diffusion(
-        settings,
-        process,
-        network,
-        condition,
-        device,
-        options.precision ?? settings.precision,
-        checkpoint,
-      )
-    } catch (error) {
-      network.dispose()
-      throw error
-    }
+    return new Diffusion(await loadModel(path, options, 'images'))
   }
 
   /** Steps that these options take, as progress counts them. @throws DpmError naming the options that do not fit. */
@@ -259,40 +208,4 @@ async function runToEnd({ run, steps }: Generation, { onProgress, signal }: RunT
 export async function drawAll(generation: Generation, options: RunToEndOptions, image: ImageShape): Promise<Images> {
   await runToEnd(generation, options)
   return toImages(await generation.run.read('output'), image)
-}
-
-function weightsPrefix(checkpoint: Checkpoint, weights: LoadOptions['weights']): string {
-  const copies = checkpoint.averages
-  if (weights === 'trained' || (weights === undefined && copies === 0)) return 'network'
-  const index = weights ?? 0
-  if (Number.isInteger(index) && index >= 0 && index < copies) return `average.${index}`
-  throw expected(
-    copies === 0 ? '`trained`' : `\`trained\` or an index below ${copies}`,
-    'weights',
-    weights,
-    `${checkpoint.path} holds ${copies} averaged cop${copies === 1 ? 'y' : 'ies'}.`,
-  )
-}
-
-/** Reads a network's parameters from a checkpoint. @throws DpmError DPM_FILE_INVALID naming what is missing or misshapen. */
-export async function readWeights(checkpoint: Checkpoint, network: Network, prefix: string): Promise<void> {
-  for (const { name, shape } of network.parameters) {
-    using tensor = await readTensor(checkpoint, `${prefix}.${name}`, shape)
-    await network.write(name, tensor)
-  }
-}
-
-/** One float32 tensor of a checkpoint. */
-export async function readTensor(checkpoint: Checkpoint, name: string, shape: readonly number[]): Promise<Tensor> {
-  const info = checkpoint.info(name)
-  if (info?.dtype !== 'float32' || info.shape.join() !== shape.join()) {
-    const found = info ? `${info.dtype} of shape ${info.shape.join('×')}` : 'nothing'
-    throw new DpmError(
-      'DPM_FILE_INVALID',
-      `Expected float32 of shape ${shape.join('×')} for the tensor "${name}" in ${checkpoint.path} but found ${found}.`,
-    )
-  }
-  const bytes = await checkpoint.read(name)
-  const values: TensorSource = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
-  return Tensor.from(values, shape)
 }

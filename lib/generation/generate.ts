@@ -213,7 +213,7 @@ function requireAlike(source: Omit<Source, 'network'>, weaker: Source): void {
 
 /** Class indices of `count` images from names or indices dealt out in turn. @throws DpmError DPM_INVALID_OPTION */
 export function dealClasses(
-  source: Source,
+  source: Pick<Source, 'classes' | 'nullClass'>,
   asked: readonly (number | string)[] | undefined,
   count: number,
 ): Int32Array | null {

@@ -10,8 +10,8 @@ import { toFloat32 } from '../checkpoints/archives/float-values.js'
 import { openArchive } from '../checkpoints/archives/open-archive.js'
 import { DpmError } from '../errors.js'
 import { readFailure } from '../files/file-failure.js'
+import type { Network } from '../networks/network.js'
 import { Tensor } from '../tensor/tensor.js'
-import type { Diffusion } from './diffusion.js'
 
 interface Stored {
   readonly shape: readonly number[]
@@ -34,7 +34,7 @@ type Fixture = Partial<Record<Part, Stored>>
 const maximumJsonBytes = 256e6
 
 /** @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID for what is no fixture, or one of another shape than the model. */
-export async function verifyOutput(model: Diffusion, path: string): Promise<Verification> {
+export async function verifyOutput(network: Network, path: string): Promise<Verification> {
   const fixture = await readFixture(path)
   const { input, labels, output } = fixture
   if (!input || !labels || !output) {
@@ -48,7 +48,7 @@ export async function verifyOutput(model: Diffusion, path: string): Promise<Veri
   }
   using x = Tensor.from(input.data, input.shape)
   using image = fixture.image && Tensor.from(fixture.image.data, fixture.image.shape)
-  using pass = await model.network.forward(x, labels.data, {
+  using pass = await network.forward(x, labels.data, {
     ...(fixture.classes ? { classes: fixture.classes.data } : {}),
     ...(image ? { image } : {}),
     gradient: false,

@@ -55,7 +55,10 @@ export interface NativeMemory {
 export interface NativeBatch {
   /** N×C×H×W, uint8 (scaled natively to [-1, 1]) or float32 (taken as it is). */
   readonly images: TensorHandle
-  /** N class indices, or null when the network has no classes. The network's null class is its `classes` setting. */
+  /**
+   * N class indices, or null when the network has no classes. The network's null class is its `classes` setting. A classifier
+   * is not told them: they are what it should say.
+   */
   readonly classes: Int32Array | null
   /** N×K×H×W float32, what the network sees beside x, as super-resolution does; null when it takes none. */
   readonly condition: TensorHandle | null
@@ -96,8 +99,9 @@ export interface NativeBatch {
  * `lossScale`, a line beyond) or sqrt(d² + lossScale²) - lossScale (Song and Dhariwal 2023, arXiv 2310.14189 §3.3). `sliced`
  * has no target: it is sliced score matching (Song et al. 2019, arXiv 1905.07088 eq. 8) of the score -output / sigma,
  * (v'∇ₓ(v's) + ½|s|²) / elements with normals v keyed by example and epoch; it takes no bound and no row gradients.
+ * `cross-entropy` is -log softmax(output)[class] of a classifier, whose `classes` are its targets; it too takes neither.
  */
-export type NativeLoss = 'l2' | 'l1' | 'huber' | 'pseudo-huber' | 'sliced'
+export type NativeLoss = 'l2' | 'l1' | 'huber' | 'pseudo-huber' | 'sliced' | 'cross-entropy'
 
 export interface NativeUpdate {
   readonly learningRate: number

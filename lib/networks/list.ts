@@ -2,11 +2,13 @@
 import * as z from 'zod'
 import type { ImageShape } from '../datasets/data-set.js'
 import type { DiffusionSettings } from '../diffusion/diffusion-options.js'
+import { DpmError } from '../errors.js'
 import type { NativeSettings } from '../native/binding.js'
 import { type KindSchema, schemasOf } from '../options/kind-schema.js'
 import { contextUnet } from './context-unet.js'
 import { dit } from './dit.js'
 import { edm2Unet } from './edm2-unet.js'
+import { encoderUnet } from './encoder-unet.js'
 import { linearAttentionUnet } from './linear-attention-unet.js'
 import { mlp } from './mlp.js'
 import { modifiedDdp } from './modified-ddp.js'
@@ -28,6 +30,7 @@ export const networks = {
   dit,
   'edm2-unet': edm2Unet,
   'linear-attention-unet': linearAttentionUnet,
+  'encoder-unet': encoderUnet,
   'u-vit': uVit,
   mlp,
   'modified-ddp': modifiedDdp,
@@ -55,8 +58,27 @@ export function learnsForwardStep(settings: NetworkSettings): boolean {
   return definition.learnsForwardStep ?? false
 }
 
+/** Whether a network tells the classes of noisy images apart instead of denoising them. */
+export function isClassifier({ kind }: Pick<NetworkSettings, 'kind'>): boolean {
+  const { gives }: Pick<NetworkDefinition, 'gives'> = networks[kind]
+  return gives === 'logits'
+}
+
+/** Those of the data's classes that a network has to do with: all that it is told or tells apart, or none. */
+export function knownClasses(settings: NetworkSettings, classes: readonly string[]): readonly string[] {
+  return settings.classConditional || isClassifier(settings) ? classes : []
+}
+
 /** @throws DpmError DPM_INVALID_OPTION when the network cannot serve the process. */
 export function requireProcess(settings: NetworkSettings, diffusion: DiffusionSettings): void {
   const definition: NetworkDefinition<NetworkSettings> = networks[settings.kind]
+  if (isClassifier(settings) !== (diffusion.loss === 'cross-entropy')) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      isClassifier(settings)
+        ? `The network "${settings.kind}" is a classifier: it cannot learn to denoise by \`diffusion.loss\` "${diffusion.loss}". Set the loss to "cross-entropy", or choose another network.`
+        : `\`diffusion.loss\` "cross-entropy" teaches classifiers, and the network "${settings.kind}" is none. Choose the network "encoder-unet", or another loss.`,
+    )
+  }
   definition.requireProcess?.(settings, diffusion)
 }

@@ -7,6 +7,8 @@ import type { OptionsDefinition } from '../options/options.js'
 export interface NetworkDefinition<Settings = unknown> {
   readonly name: string
   readonly options: OptionsDefinition<Settings>
+  /** What it gives for an image: one like it, or, as a classifier, a logit for each class of the data; `images` when absent. */
+  readonly gives?: 'images' | 'logits'
   /**
    * The complete settings that native code builds the network from.
    * @param image channels and size of the data. @param classes number of classes, 0 for none.

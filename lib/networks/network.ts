@@ -190,7 +190,7 @@ export interface Gradients extends Disposable {
 
 /** One forward pass, and what its backward pass needs. */
 export class Pass implements Disposable {
-  /** N×C×H×W, or N×2C×H×W where the second half is a learned variance. */
+  /** N×C×H×W, or N×2C×H×W where the second half is a learned variance; a classifier's is N×K. */
   readonly output: Tensor<'float32'>
   readonly #handle: PassHandle
   readonly #parameters: readonly Parameter[]

@@ -3,7 +3,7 @@ import { statfs } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { ImageShape, OpenProgress } from '../datasets/data-set.js'
 import { startGeneration } from '../generation/generate.js'
-import { animationSteps, previewOptions, withPictures } from './previews.js'
+import { animationSteps, drawsPreviews, previewOptions, withPictures } from './previews.js'
 import type { RunSettings } from './run-options.js'
 import { Trainer } from './trainer.js'
 
@@ -68,7 +68,7 @@ export async function planRun({ settings, out, signal, onOpen, onMeasure }: Plan
   const { minutes } = settings.budget
   const bySpeed = minutes === undefined ? Number.POSITIVE_INFINITY : Math.ceil((60 * minutes) / secondsPerStep)
   const steps = Math.min(trainer.totalSteps ?? Number.POSITIVE_INFINITY, bySpeed)
-  onMeasure?.('a sample grid')
+  if (drawsPreviews(settings)) onMeasure?.('a sample grid')
   const pictures = await measurePictures(trainer, steps, signal)
   const trainingSeconds = steps * secondsPerStep
   const checkpointBytes = trainer.size * float32Bytes * (1 + moments + averaging.length)
@@ -130,7 +130,7 @@ async function measurePictures(
   signal: AbortSignal | undefined,
 ): Promise<Plan['pictures']> {
   const { previews } = trainer.settings
-  if (previews.everySteps === 0) return { grids: 0, secondsPerGrid: 0, animationSeconds: 0, totalSeconds: 0 }
+  if (!drawsPreviews(trainer.settings)) return { grids: 0, secondsPerGrid: 0, animationSeconds: 0, totalSeconds: 0 }
   const { source } = trainer
   const options = previewOptions(source, previews, signal)
   using generation = await startGeneration(source, await withPictures(source, trainer.dataSet, options))

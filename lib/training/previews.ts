@@ -9,6 +9,7 @@ import { Vectors } from '../generation/vectors.js'
 import { writeAnimation } from '../images/animation.js'
 import type { ImageGrid } from '../images/grid.js'
 import { Images } from '../images/image-batch.js'
+import { isClassifier, knownClasses } from '../networks/list.js'
 import type { RunFolder } from './run-folder.js'
 import type { RunJournal } from './run-journal.js'
 import type { RunSettings } from './run-options.js'
@@ -25,19 +26,25 @@ export interface PreviewPlace {
 
 const animationFrames = 40
 
+/** Whether a run draws any: there are none of a classifier. */
+export function drawsPreviews({ previews, network }: Pick<RunSettings, 'previews' | 'network'>): boolean {
+  return previews.everySteps > 0 && !isClassifier(network)
+}
+
 /**
  * Whether the pictures of a run can be drawn at all: asked before it begins, so that hours of training do not end at the
  * first of them.
  * @throws DpmError DPM_INVALID_OPTION naming the options of `previews` and `diffusion` that do not fit together.
  */
-export function requirePreviews({ previews, diffusion, network, precision }: RunSettings, dataSet: DataSet): void {
-  if (previews.everySteps === 0) return
+export function requirePreviews(settings: RunSettings, dataSet: DataSet): void {
+  if (!drawsPreviews(settings)) return
+  const { previews, diffusion, network, precision } = settings
   const source: Omit<Source, 'network'> = {
     device: 'cpu',
     precision,
     process: createProcess(diffusion),
     image: dataSet,
-    classes: network.classConditional ? dataSet.classes : [],
+    classes: knownClasses(network, dataSet.classes),
     nullClass: network.nullClass,
     conditionChannels: network.conditionChannels,
   }

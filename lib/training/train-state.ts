@@ -2,7 +2,7 @@
 import type { Checkpoint, CheckpointTensor } from '../checkpoints/checkpoint.js'
 import type { DataSet, ImageShape } from '../datasets/data-set.js'
 import { DpmError, show } from '../errors.js'
-import { readTensor, readWeights } from '../generation/diffusion.js'
+import { readTensor, readWeights } from '../generation/load-model.js'
 import type { NativeBatch, NativeStepReport, NetworkHandle, TrainingHandle } from '../native/binding.js'
 import { call, callSync } from '../native/call.js'
 import type { Network } from '../networks/network.js'
@@ -91,7 +91,7 @@ export class TrainState implements Disposable {
  * its classes, the order of its examples to their number.
  * @throws DpmError DPM_DATA_INVALID naming both.
  */
-export function requireSameData(checkpoint: Checkpoint, dataSet: DataSet, classConditional: boolean): void {
+export function requireSameData(checkpoint: Checkpoint, dataSet: DataSet, knowsClasses: boolean): void {
   const shape = ({ channels, height, width }: ImageShape): string => [channels, height, width].join('×')
   const [before, now] = [shape(checkpoint.image), shape(dataSet)]
   const cure = 'Change `data` back, or begin a new run in another folder.'
@@ -114,7 +114,7 @@ export function requireSameData(checkpoint: Checkpoint, dataSet: DataSet, classC
       `The run was trained on ${examples} examples, but the data has ${dataSet.length}: their order would be another. ${cure}`,
     )
   }
-  if (classConditional && checkpoint.classes.join('\n') !== dataSet.classes.join('\n')) {
+  if (knowsClasses && checkpoint.classes.join('\n') !== dataSet.classes.join('\n')) {
     const list = (names: readonly string[]): string => `${names.length} classes ${show(names)}`
     throw new DpmError(
       'DPM_DATA_INVALID',

@@ -22,13 +22,13 @@ import type { Source } from '../generation/generate.js'
 import { learnedTensors, restoreLearned } from '../generation/learned-tensors.js'
 import { call } from '../native/call.js'
 import { resolveDevice } from '../native/device.js'
-import { requireProcess } from '../networks/list.js'
+import { isClassifier, knownClasses, requireProcess } from '../networks/list.js'
 import { Network } from '../networks/network.js'
 import { type Averaging, createAveraging } from './averaging.js'
 import { type Budget, createBudget } from './budget.js'
 import { createLearningRate, type LearningRate } from './learning-rate.js'
 import { writeNonFiniteBatch } from './non-finite.js'
-import { drawAnimation, drawPreview, type PreviewPlace, requirePreviews } from './previews.js'
+import { drawAnimation, drawPreview, drawsPreviews, type PreviewPlace, requirePreviews } from './previews.js'
 import { SpeedEstimator } from './progress.js'
 import { RunFolder } from './run-folder.js'
 import { RunJournal } from './run-journal.js'
@@ -163,11 +163,11 @@ export class Trainer implements AsyncDisposable {
         open.dataSet.length / batch,
       )
       if (settings.threads !== null) await call(undefined, (binding) => binding.setThreads(settings.threads ?? 1))
-      const classes = settings.network.classConditional ? open.dataSet.classes.length : 0
+      const classes = knownClasses(settings.network, open.dataSet.classes)
       const condition = createCondition(settings.condition, open.dataSet)
       open.network = await Network.build(conditionedNetwork(settings.network, condition), {
         image: open.dataSet,
-        classes,
+        classes: classes.length,
         outputs: isLearned(settings.diffusion.variance) ? 2 : 1,
         seed: settings.seed,
         device,
@@ -182,7 +182,7 @@ export class Trainer implements AsyncDisposable {
         if (latest === undefined) onWarning(`${open.folder.path} has no checkpoint yet: the run begins anew.`)
         else {
           await using checkpoint = await Checkpoint.open(latest)
-          requireSameData(checkpoint, open.dataSet, settings.network.classConditional)
+          requireSameData(checkpoint, open.dataSet, classes.length > 0)
           await open.state.restore(checkpoint)
           await restoreLearned(checkpoint, process.learners)
           step = checkpoint.step
@@ -237,16 +237,22 @@ export class Trainer implements AsyncDisposable {
     return this.#state.network
   }
 
-  /** What is drawn from while training: the first averaged copy. */
+  /** What is drawn from while training: the first averaged copy. @throws DpmError DPM_INVALID_OPTION of a classifier. */
   get source(): Source {
     const { network, precision } = this.settings
+    if (isClassifier(network)) {
+      throw new DpmError(
+        'DPM_INVALID_OPTION',
+        `The network "${network.kind}" is a classifier, which draws no images. Guide another model by its checkpoint: \`NoisyClassifier.load\`.`,
+      )
+    }
     return {
       network: this.#state.averaged,
       device: this.device,
       precision,
       process: this.process,
       image: this.dataSet,
-      classes: network.classConditional ? this.dataSet.classes : [],
+      classes: knownClasses(network, this.dataSet.classes),
       nullClass: network.nullClass,
       conditionChannels: this.network.settings.conditionChannels,
       condition: this.#condition,
@@ -356,7 +362,7 @@ export class Trainer implements AsyncDisposable {
   /** What ends a run: the last checkpoint, a sample grid, and how it came out of noise. */
   async finish(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<string[]> {
     const written = [await this.checkpoint()]
-    if (this.folder && this.settings.previews.everySteps > 0) {
+    if (this.folder && drawsPreviews(this.settings)) {
       const place = { ...this.#place, folder: this.folder, signal: options.signal }
       written.push(await drawPreview(this.source, this.settings.previews, place))
       if (this.settings.previews.animation)
@@ -426,7 +432,7 @@ export class Trainer implements AsyncDisposable {
 
   #previewDue(step: number): boolean {
     const { everySteps } = this.settings.previews
-    return this.folder !== undefined && everySteps > 0 && step % everySteps === 0 && !this.#done(step)
+    return this.folder !== undefined && drawsPreviews(this.settings) && step % everySteps === 0 && !this.#done(step)
   }
 
   #submit(batch: Batch, signal: AbortSignal | undefined): Submitted {

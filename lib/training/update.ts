@@ -7,7 +7,7 @@ import { conditionDropped } from '../diffusion/guidance/classifier-free.js'
 import type { Observation } from '../diffusion/learned/learner.js'
 import type { BatchRows } from '../diffusion/objective.js'
 import { type NativeStepReport, type NativeUpdate, rowFields } from '../native/binding.js'
-import { learnsForwardStep } from '../networks/list.js'
+import { isClassifier, learnsForwardStep } from '../networks/list.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { RunSettings } from './run-options.js'
 import type { TrainState } from './train-state.js'
@@ -141,9 +141,14 @@ function besideOf({ beside, indices }: Batch, begin: number, end: number, size: 
   return Tensor.from(beside.subarray(begin * each, end * each), [end - begin, channels, ...size])
 }
 
-/** Classes of a batch, some replaced by the null class so that the network also learns without. */
+/**
+ * Classes of a batch: what a classifier should say; or what the network is told, some replaced by the null class so that it also
+ * learns without.
+ */
 function trainingClasses({ network, training, seed }: RunSettings, nullClass: number, batch: Batch): Int32Array | null {
-  if (!network.classConditional || !batch.classes) return null
+  if (!batch.classes) return null
+  if (isClassifier(network)) return batch.classes
+  if (!network.classConditional) return null
   if (!network.nullClass || training.conditionDropout === 0) return batch.classes
   return batch.classes.map((one, i) =>
     conditionDropped(seed, batch.epochs[i] ?? 0, batch.indices[i] ?? 0, training.conditionDropout) ? nullClass : one,

@@ -15,21 +15,20 @@
 namespace dpm {
 namespace {
 
-// The native part of a loss's name: how a difference counts, or that there is none to count.
+// The native part of a loss's name: how a difference counts, or what counts where there is none.
 struct NamedLoss {
   LossKind kind;
-  bool sliced;
+  bool sliced = false, cross_entropy = false;
 };
 
 NamedLoss loss_of(const std::string& name) {
-  static const auto* const losses = new std::map<std::string, NamedLoss>{{"l2", {LossKind::l2, false}},
-                                                                         {"l1", {LossKind::l1, false}},
-                                                                         {"huber", {LossKind::huber, false}},
-                                                                         {"pseudo-huber", {LossKind::pseudo_huber, false}},
-                                                                         {"sliced", {LossKind::l2, true}}};
+  static const auto* const losses =
+      new std::map<std::string, NamedLoss>{{"l2", {LossKind::l2}},           {"l1", {LossKind::l1}},
+                                           {"huber", {LossKind::huber}},     {"pseudo-huber", {LossKind::pseudo_huber}},
+                                           {"sliced", {LossKind::l2, true}}, {"cross-entropy", {LossKind::l2, false, true}}};
   const auto found = losses->find(name);
   DPM_CHECK(found != losses->end(), "DPM_INVALID_OPTION",
-            "Expected one of l2, l1, huber, pseudo-huber, sliced for `loss` but received \"" + name + "\".");
+            "Expected one of l2, l1, huber, pseudo-huber, sliced, cross-entropy for `loss` but received \"" + name + "\".");
   return found->second;
 }
 
@@ -70,6 +69,7 @@ Batch batch_of(const Napi::Value& value) {
   const NamedLoss loss = loss_of(text_of(object.Get("loss"), "loss"));
   batch.loss = loss.kind;
   batch.sliced = loss.sliced;
+  batch.cross_entropy = loss.cross_entropy;
   batch.loss_scale = number_of(object.Get("lossScale"), "lossScale");
   DPM_CHECK(batch.loss_scale > 0 && std::isfinite(batch.loss_scale), "DPM_INVALID_OPTION",
             "Expected a positive number for `lossScale` but received " + std::to_string(batch.loss_scale) + ".");

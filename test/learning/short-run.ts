@@ -140,7 +140,7 @@ export async function firstLoss(trainer: Trainer): Promise<FirstLoss> {
   const output = await pass.output.data()
   const each = output.length / batch
   const { loss, lossScale } = settings.diffusion
-  if (loss === 'sliced') throw new Error('no reference for the loss "sliced"')
+  if (loss === 'sliced' || loss === 'cross-entropy') throw new Error(`no reference for the loss "${loss}"`)
   const mean = (said: (n: number) => ArrayLike<number>): number =>
     rows.reduce((sum, row, n) => {
       const parts = { row, clean: clean.subarray(n * elements, (n + 1) * elements), noise: noise[n] ?? [] }

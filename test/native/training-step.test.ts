@@ -289,7 +289,7 @@ describe('refusals leave the gradient as it was', () => {
     ['a wrong number of decays', { update: { ...update, averagingDecays: [0.5] } }, 'Expected 0 averaging decays'],
     ['a wrong number of rows', { rows: new Float64Array(rowFields.length) }, 'one row, example and epoch per image'],
     ['classes for a network without', { classes: Int32Array.of(0, 0) }, 'not class-conditional'],
-    ['an unknown loss', { loss: 'l3' as 'l2' }, 'Expected one of l2, l1, huber, pseudo-huber, sliced'],
+    ['an unknown loss', { loss: 'l3' as 'l2' }, 'Expected one of l2, l1, huber, pseudo-huber, sliced, cross-entropy'],
   ])('%s', async (_, change, message) => {
     const results = []
     for (const bad of [true, false]) {

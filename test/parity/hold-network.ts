@@ -41,8 +41,9 @@ const inputShape = ({ labels, image }: NetworkFixture): number[] => [
   image.width,
 ]
 
-const outputShape = (fixture: NetworkFixture): number[] => {
+function outputShape<Settings>({ gives }: NetworkDefinition<Settings>, fixture: NetworkFixture): number[] {
   const [count = 0, channels = 0, ...size] = inputShape(fixture)
+  if (gives === 'logits') return [count, fixture.classes]
   return [count, channels * (fixture.learnedVariance ? 2 : 1), ...size]
 }
 
@@ -104,7 +105,10 @@ export function holdNetwork<Settings>(definition: NetworkDefinition<Settings>, t
       await writeWeights(network)
       const pass = await runForward(network, fixture)
       const output = held(loadBinding().passOutput(pass))
-      expect(loadBinding().tensorInfo(output)).toMatchObject({ shape: outputShape(fixture), dtype: 'float32' })
+      expect(loadBinding().tensorInfo(output)).toMatchObject({
+        shape: outputShape(definition, fixture),
+        dtype: 'float32',
+      })
       const { l2, largest } = distance(await read(output), decodeFloats(fixture.output))
       expect(l2).toBeLessThan(forwardTolerance)
       expect(largest).toBeLessThan(forwardTolerance)
@@ -114,7 +118,7 @@ export function holdNetwork<Settings>(definition: NetworkDefinition<Settings>, t
       const network = await createNetwork(definition, fixture)
       await writeWeights(network)
       const pass = await runForward(network, fixture)
-      const shape = outputShape(fixture)
+      const shape = outputShape(definition, fixture)
       const objective = tensor(drawImages('objective', shape), shape)
       const { input, parameters } = await loadBinding().passBackward(pass, objective)
       held(input)

@@ -287,3 +287,35 @@ describe('reading recipes', () => {
     expect(readRecipe('ddpm-cifar10').training?.batch).toBe(128)
   })
 })
+
+test("classifier-imagenet64 is guided-diffusion's (arXiv 2105.05233; README.md, script_util.py), made noisy as the model that it guides", () => {
+  const { network, diffusion, training, budget } = resolveRecipe('classifier-imagenet64')
+  expect(network).toMatchObject({
+    kind: 'encoder-unet',
+    channels: 128,
+    multipliers: [1, 2, 3, 4],
+    blocks: 4,
+    attentionResolutions: [32, 16, 8],
+    headChannels: 64,
+    headLayout: 'interleaved',
+    resampling: 'residual',
+    scaleShift: true,
+    pool: 'attention',
+    groupEpsilon: 1e-5,
+  })
+  expect(diffusion).toMatchObject({
+    schedule: { kind: 'cosine', steps: 1000 },
+    loss: 'cross-entropy',
+    timeLabel: 'step',
+  })
+  expect(training.optimizer).toMatchObject({ kind: 'adamw', weightDecay: 0.05 })
+  expect(training).toMatchObject({ batch: 256, clipNorm: 0, averaging: [] })
+  expect(budget).toEqual({ steps: 300_000 })
+  expect([0, 150_000, 300_000].map(createLearningRate(training.learningRate, 300_000))).toEqual([3e-4, 1.5e-4, 0])
+})
+
+test('classifier-fashion-mnist can guide fashion-mnist: the same pictures, made noisy in the same way', () => {
+  const [classifier, model] = [resolveRecipe('classifier-fashion-mnist'), resolveRecipe('fashion-mnist')]
+  expect(classifier.data).toEqual(model.data)
+  expect(classifier.diffusion).toEqual({ ...model.diffusion, loss: 'cross-entropy' })
+})

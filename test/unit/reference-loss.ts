@@ -2,13 +2,16 @@
 import type { LossName } from '../../lib/diffusion/loss.js'
 import type { Row } from '../../lib/native/binding.js'
 
+/** Losses of a difference between output and target. */
+type DistanceLoss = Exclude<LossName, 'sliced' | 'cross-entropy'>
+
 export interface LossCase {
   readonly row: Row
   readonly clean: ArrayLike<number>
   readonly noise: ArrayLike<number>
   /** The network's output: as many numbers as the image, or twice as many with a learned variance. */
   readonly output: ArrayLike<number>
-  readonly loss?: Exclude<LossName, 'sliced'>
+  readonly loss?: DistanceLoss
   readonly lossScale?: number
 }
 
@@ -17,7 +20,7 @@ export const distances = {
   l1: (d) => Math.abs(d),
   huber: (d, scale) => (Math.abs(d) <= scale ? (d * d) / 2 : scale * (Math.abs(d) - scale / 2)),
   'pseudo-huber': (d, scale) => Math.sqrt(d * d + scale * scale) - scale,
-} as const satisfies Record<Exclude<LossName, 'sliced'>, (difference: number, scale: number) => number>
+} as const satisfies Record<DistanceLoss, (difference: number, scale: number) => number>
 
 /** Distance and term of the bound, both unweighted means over elements, and the weighted sum of the two. */
 export function referenceLoss({ row, clean, noise, output, loss = 'l2', lossScale = 1 }: LossCase) {

@@ -6,7 +6,7 @@ import { diffusionSchema } from '../../diffusion/diffusion-options.js'
 import { isLearned } from '../../diffusion/posterior.js'
 import { DpmError, expected } from '../../errors.js'
 import { precisions } from '../../native/device.js'
-import { networkSchema } from '../../networks/list.js'
+import { knownClasses, networkSchema } from '../../networks/list.js'
 import { Network, type Parameter } from '../../networks/network.js'
 import { type Assignment, assign } from '../../options/assign.js'
 import { parseOptions } from '../../options/options.js'
@@ -134,7 +134,7 @@ async function parametersOf({
 }: z.output<typeof modelSchema>): Promise<{ readonly parameters: readonly Parameter[]; readonly size: number }> {
   using network = await Network.build(settings, {
     image,
-    classes: settings.classConditional ? classes.length : 0,
+    classes: knownClasses(settings, classes).length,
     outputs: isLearned(diffusion.variance) ? 2 : 1,
     device: 'cpu',
   })

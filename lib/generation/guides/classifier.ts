@@ -18,7 +18,8 @@ export interface Classifier {
 
 /**
  * Classifier guidance (Dhariwal and Nichol 2021, arXiv 2105.05233, §4): ∇_x log softmax(logits(x))[class], for a classifier that was
- * trained on images as noisy as the run's.
+ * trained on images as noisy as the run's. One that was trained here, or imported, knows its classes and labels itself:
+ * `NoisyClassifier`.
  * @param options.classes class index of each sample of the run
  * @param options.label how the classifier is told the level: the labeller of its process (`createProcess(…).label`); the step when absent
  */
@@ -30,26 +31,40 @@ export function guideByClassifier(
   return async (x, level) => {
     const count = level.places.length
     using pass = await classifier.forward(x, new Array<number>(count).fill(label(level)))
-    const logits = await pass.output.data()
-    const known = logits.length / count
-    const gradient = new Float32Array(logits.length)
-    level.places.forEach((place, n) => {
-      const wanted = classes[place] ?? Number.NaN
-      if (!(Number.isInteger(wanted) && wanted >= 0 && wanted < known)) {
-        throw expected(
-          `an index from 0 to ${known - 1}, the classes that the classifier tells apart,`,
-          `classes.${place}`,
-          wanted,
-          `Give one for each sample of the run.`,
-          'DPM_INVALID_OPTION',
-        )
-      }
-      gradient.set(slopeOfLogProbability(logits.subarray(n * known, (n + 1) * known), wanted), n * known)
-    })
-    using upstream = Tensor.from(gradient, pass.output.shape)
-    using gradients = await pass.backward(upstream)
-    return gradients.input.to({})
+    return await gradientTowards(
+      pass,
+      level.places.map((place) => ({ wanted: classes[place] ?? Number.NaN, option: `classes.${place}` })),
+    )
   }
+}
+
+/**
+ * ∇ log softmax(logits)[wanted] by the input of a pass, which it uses up.
+ * @param targets the class index that is wanted of each image, and what to call it where it is none.
+ * @throws DpmError DPM_INVALID_OPTION
+ */
+export async function gradientTowards(
+  pass: ClassifierPass,
+  targets: readonly { readonly wanted: number; readonly option: string }[],
+): Promise<Tensor<'float32'>> {
+  const logits = await pass.output.data()
+  const known = logits.length / targets.length
+  const gradient = new Float32Array(logits.length)
+  targets.forEach(({ wanted, option }, n) => {
+    if (!(Number.isInteger(wanted) && wanted >= 0 && wanted < known)) {
+      throw expected(
+        `an index from 0 to ${known - 1}, the classes that the classifier tells apart,`,
+        option,
+        wanted,
+        `Give one for each sample of the run.`,
+        'DPM_INVALID_OPTION',
+      )
+    }
+    gradient.set(slopeOfLogProbability(logits.subarray(n * known, (n + 1) * known), wanted), n * known)
+  })
+  using upstream = Tensor.from(gradient, pass.output.shape)
+  using gradients = await pass.backward(upstream)
+  return gradients.input.to({})
 }
 
 /** ∂ log softmax(logits)[wanted] / ∂ logits. */

@@ -7,6 +7,7 @@
 #include "networks/context_unet.h"
 #include "networks/dit.h"
 #include "networks/edm2_unet.h"
+#include "networks/encoder_unet.h"
 #include "networks/linear_attention_unet.h"
 #include "networks/mlp.h"
 #include "networks/modified_ddp.h"
@@ -32,6 +33,7 @@ const std::map<std::string, Make>& networks() {
       {"dit", [](const Settings& settings) { return std::make_shared<Dit>(settings); }},
       {"edm2-unet", [](const Settings& settings) { return std::make_shared<Edm2Unet>(settings); }},
       {"linear-attention-unet", [](const Settings& settings) { return std::make_shared<LinearAttentionUnet>(settings); }},
+      {"encoder-unet", [](const Settings& settings) { return std::make_shared<EncoderUnet>(settings); }},
       {"modified-ddp", [](const Settings& settings) { return std::make_shared<ModifiedDdp>(settings); }},
       {"mlp", [](const Settings& settings) { return std::make_shared<Mlp>(settings); }},
       {"u-vit", [](const Settings& settings) { return std::make_shared<UVit>(settings); }},

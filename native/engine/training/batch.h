@@ -22,6 +22,7 @@ struct Batch {
   LossKind loss;
   double loss_scale;
   bool sliced;         // sliced score matching instead of `loss`
+  bool cross_entropy;  // the logits' instead of `loss`, of a classifier: `classes` are what it should say
   bool detach_mean;    // the bound teaches the variance alone
   bool row_gradients;  // whether the report has them
   bool first;          // begins a batch: a gradient that a cancelled one left is dropped

@@ -15,6 +15,7 @@
 #include "error.h"
 #include "ops/launch.h"
 #include "training/bound.h"
+#include "training/cross_entropy.h"
 #include "training/mixture.h"
 #include "training/row_gradients.h"
 #include "training/sliced.h"
@@ -124,9 +125,13 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
   if (batch.row_gradients) report.row_gradients.assign(batch.rows.size() * (sizeof(Row) / sizeof(double)), 0);
 
   at::Tensor labels = labels_of(batch, device);
-  Conditioning conditioning{labels, batch.classes, batch.condition};
+  Conditioning conditioning{labels, batch.cross_entropy ? at::Tensor() : batch.classes, batch.condition};
+  if (batch.cross_entropy) {
+    check_targets(batch, *network_->network);
+  } else {
+    network_->network->denoising_channels(channels);
+  }
   network_->network->check(mixture.input, conditioning);
-  network_->network->denoising_channels(channels);
   if (batch.row_gradients) {
     mixture.input.requires_grad_(true);
     labels.requires_grad_(true);
@@ -142,7 +147,8 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
   const auto forward = [&](const at::Tensor& x) {
     const at::AutoGradMode with_gradient(true);
     const PrecisionScope scope(precision_, device);
-    return network_->network->forward(pass, x, conditioning).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor output = network_->network->forward(pass, x, conditioning).to(at::kFloat);
+    return batch.cross_entropy ? output : output.contiguous(at::MemoryFormat::ChannelsLast);
   };
 
   if (forward_step) {
@@ -160,7 +166,7 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
     gradient = at::tensor(weights, losses.options()).to(device);
   } else {
     root = forward(mixture.input);
-    gradient = loss_gradient(batch, root, mixture.target.detach(), report);
+    gradient = batch.cross_entropy ? cross_entropy_gradient(batch, root, report) : loss_gradient(batch, root, mixture.target.detach(), report);
   }
   for (std::size_t n = 0; n < batch.rows.size(); ++n) {
     const Row& row = batch.rows[n];
