@@ -11,6 +11,11 @@ export const timeLabels = {
     requireDiscrete(schedule, 'The time label "step"')
     return ({ time }) => time
   },
+  /** T - 1 - t: 0 … T-1 counted from the most noise, as NCSN and score-SDE's VE SDE in discrete time do (their code). */
+  'steps-left': (schedule) => {
+    const { steps } = requireDiscrete(schedule, 'The time label "steps-left"')
+    return ({ time }) => steps - 1 - time
+  },
   /**
    * 1000 t / T, so that networks of different T share a scale (Nichol and Dhariwal 2021, arXiv 2102.09672, the code's rescaled
    * times); 1000 t where time is continuous.
@@ -40,6 +45,10 @@ export const timeLabels = {
   'log-sigma': () => {
     return ({ sigma }) => Math.log(sigma)
   },
+  /** ln(sigma / 2): the same of networks that are told the noise of images in [0, 1], where ours are in [-1, 1]. */
+  'log-half-sigma': () => {
+    return ({ sigma }) => Math.log(sigma / 2)
+  },
   /** ln(sigma / alpha) / 4 (EDM: Karras et al. 2022, arXiv 2206.00364, table 1). */
   'quarter-log-ratio': (schedule) => {
     requireSignal(schedule, 'The time label "quarter-log-ratio"', anotherLabel)
@@ -67,7 +76,7 @@ const anotherLabel = 'Choose the time label "thousandths" or "fraction", or a sc
 export type TimeLabel = keyof typeof timeLabels
 
 /** Labels that are functions of the time, not of the level there. */
-export const timeLabelsOfTime: readonly TimeLabel[] = ['step', 'thousandths', 'zero-to-999', 'fraction']
+export const timeLabelsOfTime: readonly TimeLabel[] = ['step', 'steps-left', 'thousandths', 'zero-to-999', 'fraction']
 
 /** @throws DpmError DPM_INVALID_OPTION when the label does not fit the schedule. */
 export function createLabeller(label: TimeLabel, schedule: Schedule): Labeller {

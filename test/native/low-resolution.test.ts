@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Images } from '../../lib/images/image-batch.js'
 import { shrink } from '../../lib/images/shrink.js'
 import { Diffusion, memory, Trainer, type UnetOptions } from '../../lib/index.js'
-import { makeFolder, readMetrics, tinyOptions, writeIdx } from './command.js'
+import { command, makeFolder, readMetrics, tinyOptions, writeIdx } from './command.js'
 
 const folder = makeFolder()
 const out = join(folder.path, 'run')
@@ -67,6 +67,22 @@ describe('a super-resolution run', () => {
     const [a, b] = [await draw(whole), await draw(halved)]
     // The small pictures are rounded to bytes, their means are not.
     expect(a.reduce((top, value, i) => Math.max(top, Math.abs(value - (b[i] ?? 0))), 0)).toBeLessThan(12)
+  })
+
+  test('draws from a picture file on the command line', async () => {
+    const square = { width: 4, height: 4, channels: 1 } as const
+    await sharp(small.subarray(16, 32), { raw: square }).png().toFile(join(folder.path, 'small.png'))
+    const flags = ['--low-resolution', 'small.png', '--count', '2', '--steps', '20', '--files', '--out', 'large']
+    expect(await command(['sample', out, ...flags], folder.path)).toMatchObject({ code: 0 })
+    const pixels = await sharp(join(folder.path, 'large', '000001.png'))
+      .extractChannel(0)
+      .raw()
+      .toBuffer()
+    const drawn = new Images(Uint8Array.from(pixels), [1, 1, 8, 8])
+    for (let k = 0; k < count; k++) {
+      if (k === 1) expect(distance(drawn, 0, k)).toBeLessThan(15)
+      else expect(distance(drawn, 0, k)).toBeGreaterThan(30)
+    }
   })
 
   test('draws previews of the first images of the data', async () => {

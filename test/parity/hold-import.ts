@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { importCheckpoint } from '../../lib/checkpoints/import/import-checkpoint.js'
-import { Diffusion } from '../../lib/generation/diffusion.js'
+import { type LoadedModel, loadModel } from '../../lib/generation/load-model.js'
 import type { ModelSettings } from '../../lib/generation/model-options.js'
+import { Images } from '../../lib/images/image-batch.js'
 import { memory } from '../../lib/native/memory.js'
 import { parseAssignment } from '../../lib/options/assign.js'
 import { Tensor } from '../../lib/tensor/tensor.js'
@@ -57,7 +58,8 @@ export class ImportFolder {
     expect(report.format).toBe(expected.format)
     expect(report.copies).toEqual(expected.copies.map((_, index) => (index === 0 ? 'network' : `average.${index - 1}`)))
     for (const [index, copy] of expected.copies.entries()) {
-      using model = await Diffusion.load(out, { device: 'cpu', weights: index === 0 ? 'trained' : index - 1 })
+      const model = await loadModel(out, { device: 'cpu', weights: index === 0 ? 'trained' : index - 1 })
+      using _ = model.network
       expect(model.settings).toMatchObject(expected.settings)
       expect(model).toMatchObject({ image: fixture.image, step: expected.step })
       expect(model.classes).toHaveLength(expected.classes ?? 0)
@@ -73,15 +75,21 @@ export function setOf({ set }: ImportFixture): ReturnType<typeof parseAssignment
   return Object.entries(set).map(([name, value]) => parseAssignment(`${name}=${JSON.stringify(value)}`))
 }
 
-async function outputOf(model: Diffusion, fixture: ImportFixture): Promise<Float32Array> {
+async function outputOf({ network, condition }: LoadedModel, fixture: ImportFixture): Promise<Float32Array> {
   const { channels, height, width } = fixture.image
   const shape = [fixture.labels.length, channels, height, width]
   using x = Tensor.from(drawImages('input', shape), shape)
   const seen = [fixture.labels.length, fixture.condition, height, width]
-  using image = Tensor.from(drawImages('objective', seen), seen)
-  using pass = await model.network.forward(x, fixture.labels, {
+  using drawn = Tensor.from(drawImages('objective', seen), seen)
+  const { lowResolution } = fixture
+  const picture = condition?.picture ?? fixture.image
+  const small = [fixture.labels.length, picture.channels, picture.height, picture.width] as const
+  using enlarged =
+    lowResolution && condition?.ofPictures(new Images(Uint8Array.from(lowResolution), small), fixture.labels.length)
+  const image = enlarged ?? (fixture.condition > 0 ? drawn : undefined)
+  using pass = await network.forward(x, fixture.labels, {
     ...(fixture.classIndices ? { classes: fixture.classIndices } : {}),
-    ...(fixture.condition > 0 ? { image } : {}),
+    image,
     gradient: false,
   })
   using output = pass.output

@@ -18,6 +18,8 @@ const fixtureSchema = z.strictObject({
   classIndices: z.array(z.int()).nullable(),
   /** Channels of the condition image. */
   condition: z.int(),
+  /** Bytes of the small images that a super-resolution model enlarges. */
+  lowResolution: z.array(z.int()).optional(),
   /** Tensors that are no parameters, of which no average is kept. */
   buffers: z.array(z.string()),
   /** By copy: `trained`, `averaged`. */

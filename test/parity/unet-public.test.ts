@@ -28,6 +28,13 @@ const adm: Partial<UnetOptions> = {
   headChannels: 64,
   headLayout: 'interleaved',
 }
+const upsampler: Partial<UnetOptions> = {
+  ...adm,
+  channels: 192,
+  multipliers: [1, 1, 2, 2, 4, 4],
+  conditionChannels: 3,
+}
+
 interface Published {
   readonly name: string
   readonly size: number
@@ -94,6 +101,22 @@ const published: readonly Published[] = [
     classes: 1000,
     outputs: 2,
     options: { ...adm, multipliers: [0.5, 1, 1, 2, 2, 4, 4], inputMultiplier: 0.5 },
+  },
+  {
+    name: "ADM's upsampler from 64 to 256",
+    size: 311_795_910,
+    height: 256,
+    classes: 1000,
+    outputs: 2,
+    options: { ...upsampler, attentionResolutions: [32, 16, 8], heads: 4, headChannels: null },
+  },
+  {
+    name: "ADM's upsampler from 128 to 512",
+    size: 308_835_270,
+    height: 512,
+    classes: 1000,
+    outputs: 2,
+    options: { ...upsampler, attentionResolutions: [32, 16] },
   },
   {
     name: "EDM's ADM on ImageNet-64 (296M)",

@@ -11,6 +11,7 @@ import {
   pointwise,
   regrouped,
   reshaped,
+  reversed,
   scaled,
   transposed,
   type Values,
@@ -39,6 +40,7 @@ describe('pieces', () => {
     ['pointwise in one dimension', pointwise(from('a')), [2, 2, 1], [2, 2], [0, 1, 2, 3]],
     ['reshaped', reshaped(from('a'), (shape) => [...shape, 1, 1]), [2, 1], [2, 1, 1, 1], [0, 1]],
     ['scaled', scaled(from('a'), 0.5), [2], [2], [0, 0.5]],
+    ['reversed', reversed(from('a')), [3, 2], [3, 2], [4, 5, 2, 3, 0, 1]],
     ['filled', filled(7, [2]), [9], [2], [7, 7]],
     // Two heads, each q, k, v of one row: q0 k0 v0 q1 k1 v1 → q0 q1 k0 k1 v0 v1.
     ['regrouped', regrouped(from('a'), 2, 3), [6], [6], [0, 3, 1, 4, 2, 5]],

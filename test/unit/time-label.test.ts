@@ -20,6 +20,8 @@ describe('published labels', () => {
     ['alpha', { kind: 'betas', betas: [0.19, 0.36] }, 1, 0.72],
     ['ratio', 'edm', 3, 3],
     ['log-sigma', 've-sde', 1, Math.log(50)],
+    ['log-half-sigma', { kind: 've-sde', sigmaMax: 100 }, 1, Math.log(50)],
+    ['steps-left', 'linear', 700, 299],
     ['quarter-log-ratio', 'edm', 80, Math.log(80) / 4],
     ['log-snr', 'edm', 0.4, 500],
     ['log-snr', 'linear', 0, 0],
@@ -30,8 +32,11 @@ describe('published labels', () => {
   })
 })
 
+/** Those that only whole times have. */
+const discrete: readonly TimeLabel[] = ['step', 'steps-left']
+
 test.each(names)('%s moves one way with time', (label) => {
-  for (const kind of label === 'step' ? ['linear', 'ncsn'] : ['linear', 'cosine', 've-sde', 'vp-sde', 'edm']) {
+  for (const kind of discrete.includes(label) ? ['linear', 'ncsn'] : ['linear', 'cosine', 've-sde', 'vp-sde', 'edm']) {
     if (label === 'alpha' && (kind === 've-sde' || kind === 'edm')) continue
     const schedule = scheduleOf(kind)
     const { cleanest, noisiest } = schedule
@@ -39,7 +44,7 @@ test.each(names)('%s moves one way with time', (label) => {
     const labels = Array.from({ length: 30 }, (_, i) =>
       labeller(schedule.level(cleanest + (i / 29) * (noisiest - cleanest))),
     )
-    const direction = label === 'alpha' ? -1 : 1
+    const direction = label === 'alpha' || label === 'steps-left' ? -1 : 1
     for (let i = 1; i < 30; i++) expect(direction * ((labels[i] ?? 0) - (labels[i - 1] ?? 0))).toBeGreaterThan(0)
   }
 })

@@ -40,12 +40,26 @@ export async function openArchive(path: string): Promise<TensorArchive> {
   const start = await firstBytes(path)
   const format = formats.find((one) => one.recognises(start))
   if (format) return format.open(path)
+  if (isPickle(start)) {
+    throw new DpmError(
+      'DPM_FILE_INVALID',
+      `${JSON.stringify(path)} is a bare pickle. Those of NVIDIA's networks (.pkl) hold the program of the network itself, and ` +
+        'dpm-torch runs no program that it reads. Where you trust it, keep its weights alone, in Python: ' +
+        "torch.save(pickle.load(open('network.pkl', 'rb'))['ema'].state_dict(), 'weights.pt').",
+      { details: { path } },
+    )
+  }
   throw new DpmError(
     'DPM_FILE_INVALID',
     `${JSON.stringify(path)} is no file of weights that dpm-torch can read: it begins with ${describe(start)}. It reads ` +
       `${formats.map(({ name }) => name).join(', ')}.`,
     { details: { path } },
   )
+}
+
+/** Protocols 2 to 5 begin with their number; that of PyTorch's older files is one too, and known by more than that. */
+function isPickle(start: Buffer): boolean {
+  return start[0] === 0x80 && start[1] !== undefined && start[1] >= 2 && start[1] <= 5
 }
 
 async function firstBytes(path: string): Promise<Buffer> {

@@ -11,14 +11,18 @@ import type { UnetOptions } from '../../networks/unet.js'
 import type { Weights } from '../archives/tensor-archive.js'
 import { from, type Piece, pointwise } from './pieces.js'
 
-export interface OpenaiUnet {
-  readonly channels: number
-  readonly multipliers: number[]
-  readonly inputMultiplier: number
+/** Where its blocks stand: what their names follow from. */
+export interface OpenaiBlocks {
+  readonly multipliers: readonly number[]
   readonly blocks: number
   /** Levels whose blocks are followed by attention; 0 has the size of the images. */
   readonly attentionLevels: readonly number[]
   readonly resampling: 'convolution' | 'pool' | 'residual'
+}
+
+export interface OpenaiUnet extends OpenaiBlocks {
+  readonly channels: number
+  readonly inputMultiplier: number
   readonly scaleShift: boolean
   readonly inputChannels: number
   readonly outputChannels: number
@@ -27,8 +31,10 @@ export interface OpenaiUnet {
 
 /** Whether tensors are those of this U-Net. */
 export function isOpenaiUnet(weights: Weights): boolean {
-  return ['time_embed.0.weight', 'input_blocks.0.0.weight', 'middle_block.1.qkv.weight', 'out.2.weight'].every((name) =>
-    weights.has(name),
+  const names = ['time_embed.0.weight', 'input_blocks.0.0.weight', 'middle_block.1.qkv.weight', 'out.2.weight']
+  // A classifier has no way up.
+  return (
+    names.every((name) => weights.has(name)) && [...weights.keys()].some((name) => name.startsWith('output_blocks.'))
   )
 }
 
@@ -97,7 +103,7 @@ export function openaiNetwork(
   return {
     kind: 'unet',
     channels: found.channels,
-    multipliers: found.multipliers,
+    multipliers: [...found.multipliers],
     inputMultiplier: found.inputMultiplier,
     blocks: found.blocks,
     attentionResolutions: found.attentionLevels.map((level) => imageHeight / 2 ** level),
@@ -118,7 +124,7 @@ export function openaiNetwork(
 }
 
 /** How a parameter of ours is made of theirs. */
-export function openaiPiece(parameter: string, found: OpenaiUnet): Piece {
+export function openaiPiece(parameter: string, found: OpenaiBlocks): Piece {
   const piece = from(openaiName(parameter, found))
   return /\.(qkv|out)\.weight$/.test(parameter) && !parameter.startsWith('time.') ? pointwise(piece) : piece
 }
@@ -147,7 +153,7 @@ const parts: Readonly<Record<string, string>> = {
   out: 'proj_out',
 }
 
-function openaiName(parameter: string, found: OpenaiUnet): string {
+function openaiName(parameter: string, found: OpenaiBlocks): string {
   const inside = (rest: string): string => rest.replace(/^(\w+)\./, (_, part: string) => `${parts[part] ?? part}.`)
   for (const [ours, theirs] of simple) {
     if (!parameter.startsWith(ours)) continue
@@ -170,7 +176,7 @@ function entryOf(
   isDown: boolean,
   level: number,
   block: number | undefined,
-  { blocks, multipliers }: OpenaiUnet,
+  { blocks, multipliers }: OpenaiBlocks,
 ): string {
   const each = blocks + 1
   if (isDown) return `input_blocks.${1 + level * each + (block ?? blocks)}`
@@ -178,7 +184,7 @@ function entryOf(
 }
 
 /** On the way up the resampling stands behind the level's last block and its attention. */
-function resamplePlace(isDown: boolean, level: number, { attentionLevels }: OpenaiUnet): number {
+function resamplePlace(isDown: boolean, level: number, { attentionLevels }: OpenaiBlocks): number {
   if (isDown) return 0
   return attentionLevels.includes(level) ? 2 : 1
 }

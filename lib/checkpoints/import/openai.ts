@@ -50,7 +50,8 @@ export async function readOpenaiModel(
   }
   const found = readOpenaiUnet(weights, source.path)
   const { image, conditionChannels, learned } = channelsOf(found, options, source.path)
-  const tabled = habits.imageSizes[found.multipliers.join()]
+  // Their super-resolution models of 256×256 and of 512×512 have the same levels.
+  const tabled = options.superResolution === undefined ? habits.imageSizes[found.multipliers.join()] : undefined
   const { imageSize, heads, headLayout, diffusionSteps, noiseSchedule } = asked({
     imageSize: { value: options.imageSize ?? tabled, about: 'height and width of the images' },
     heads: {
@@ -97,15 +98,17 @@ function diffusionOf(
   { rescaledTimes }: OpenaiHabits,
 ): DiffusionOptions {
   return {
-    schedule:
-      noiseSchedule === 'linear'
-        ? { kind: 'linear', steps: diffusionSteps, scaleToSteps: true }
-        : { kind: 'cosine', steps: diffusionSteps },
+    schedule: openaiSchedule(noiseSchedule, diffusionSteps),
     prediction: clean ? 'clean' : 'noise',
     variance: learned ? 'learned-range' : 'fixed-large',
     ...(learned ? { bound: 'hybrid' } : {}),
     timeLabel: rescaledTimes ? 'thousandths' : 'step',
   }
+}
+
+/** The named schedules of both programs. */
+export function openaiSchedule(name: 'linear' | 'cosine', steps: number): NonNullable<DiffusionOptions['schedule']> {
+  return name === 'linear' ? { kind: 'linear', steps, scaleToSteps: true } : { kind: 'cosine', steps }
 }
 
 interface Channels {

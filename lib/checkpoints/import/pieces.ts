@@ -72,6 +72,25 @@ export function part(piece: Piece, index: number, count: number): Piece {
   )
 }
 
+/** The rows from the last to the first. */
+export function reversed(piece: Piece): Piece {
+  return changed(
+    piece,
+    (shape) => {
+      if (shape.length === 0) throw unfit('a scalar has no rows')
+      return shape
+    },
+    ({ shape: [rows = 0], data }) => {
+      const size = data.length / rows
+      const result = new Float32Array(data.length)
+      for (let row = 0; row < rows; row++) {
+        result.set(data.subarray(row * size, (row + 1) * size), (rows - 1 - row) * size)
+      }
+      return result
+    },
+  )
+}
+
 /** Axes in another order: output axis i is input axis `order[i]`. */
 export function transposed(piece: Piece, order: readonly number[] = [1, 0]): Piece {
   return changed(
