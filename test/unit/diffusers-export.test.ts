@@ -1,6 +1,7 @@
 /** What diffusers has a word for is written in its words, and comes back; the rest is refused by its name. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { diffusersNames } from '../../lib/checkpoints/diffusers/parameter-names.js'
 import { readScheduler } from '../../lib/checkpoints/diffusers/scheduler-config.js'
 import { unetAsUnet2d } from '../../lib/checkpoints/diffusers/unet-as-unet-2d.js'
 import { writeScheduler } from '../../lib/checkpoints/diffusers/write-scheduler.js'
@@ -25,6 +26,19 @@ function configured(sampling: object): object {
   const { sampler, spacing } = parseOptions(samplingSchema, sampling, 'test')
   return { spacing, sampler: sampler?.kind === 'ddim' ? { kind: 'ddim' } : sampler }
 }
+
+test('parameters by their names there, in the order of their rows here', () => {
+  expect(diffusersNames('middle.attention.qkv.weight', 3)).toEqual([
+    'mid_block.attentions.0.to_q.weight',
+    'mid_block.attentions.0.to_k.weight',
+    'mid_block.attentions.0.to_v.weight',
+  ])
+  expect(diffusersNames('up.2.attentions.1.cross.qkv.bias', 3)).toEqual([
+    'up_blocks.0.attentions.1.attn2.to_q.bias',
+    'up_blocks.0.attentions.1.attn2.to_k.bias',
+    'up_blocks.0.attentions.1.attn2.to_v.bias',
+  ])
+})
 
 describe('a scheduler that was read is written again', () => {
   test.each(runs.map((run) => [run.name, run] as const))('%s', (_, { scheduler, config }) => {
