@@ -301,9 +301,11 @@ export class Trainer implements AsyncDisposable {
         yield await this.#finish(oldest, await oldest.report, speed, signal)
       }
     } finally {
-      // Updates that finish after the caller left count too.
-      this.#step += await this.#stepsAhead()
-      pending.length = 0
+      // Updates that finish after the caller left count too, and are in the curves.
+      for (const submitted of pending.splice(0)) {
+        const report = await submitted.report.catch(() => undefined)
+        if (report?.finite) await this.#count(submitted, report, speed)
+      }
       await batches.return(undefined as never)
       this.#secondsBefore = this.#seconds()
       this.#startedAt = undefined
@@ -451,14 +453,36 @@ export class Trainer implements AsyncDisposable {
     return { batch, learningRate, report }
   }
 
+  /** One more update is made: its numbers, which the curves show unless it was skipped. */
+  async #count(
+    { batch, learningRate }: Submitted,
+    { loss, gradientNorm, skipped }: UpdateReport,
+    speed: SpeedEstimator,
+  ): Promise<{
+    step: number
+    loss: number
+    gradientNorm: number
+    learningRate: number
+    epoch: number
+    seconds: number
+  }> {
+    this.#step += 1
+    const seconds = this.#seconds()
+    speed.report(this.#step, seconds)
+    const values = { step: this.#step, loss, gradientNorm, learningRate, epoch: batch.epochFraction, seconds }
+    if (!skipped) await this.#journal?.note({ ...values, imagesPerSecond: speed.imagesPerSecond })
+    return values
+  }
+
   async #finish(
     submitted: Submitted,
-    { loss, gradientNorm, losses, finite, skipped }: UpdateReport,
+    report: UpdateReport,
     speed: SpeedEstimator,
     signal: AbortSignal | undefined,
   ): Promise<TrainStep> {
-    const { batch, learningRate } = submitted
-    if (!finite) {
+    const { batch } = submitted
+    const { losses, skipped } = report
+    if (!report.finite) {
       throw await writeNonFiniteBatch({
         folder: this.folder,
         step: this.#step + 1,
@@ -477,11 +501,7 @@ export class Trainer implements AsyncDisposable {
         image: this.dataSet,
       })
     }
-    this.#step += 1
-    const seconds = this.#seconds()
-    speed.report(this.#step, seconds)
-    const values = { step: this.#step, loss, gradientNorm, learningRate, epoch: batch.epochFraction }
-    if (!skipped) await this.#journal?.note({ ...values, seconds, imagesPerSecond: speed.imagesPerSecond })
+    const { seconds, ...values } = await this.#count(submitted, report, speed)
     const written = await this.#afterStep(signal)
     const { epochs, images } = this.settings.budget
     return {

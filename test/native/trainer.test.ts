@@ -72,6 +72,8 @@ describe('leaving the loop', () => {
     expect(trainer.step).toBeGreaterThanOrEqual(4)
     expect(trainer.step).toBeLessThanOrEqual(5)
     await trainer.train()
+    // The update that was under way is in the curves too.
+    expect(readMetrics(out).map(({ step }) => step)).toEqual(Array.from({ length: 12 }, (_, i) => i + 1))
     await using straight = await Trainer.create({
       ...options({ budget: { steps: 12 } }),
       out: join(folder.path, 'whole'),
