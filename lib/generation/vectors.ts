@@ -59,7 +59,7 @@ export class Vectors {
   }
 
   /**
-   * Writes a table: `.csv` with the columns' names in the first line, or `.npy` of N×columns float64.
+   * Writes a table: `.csv` with the columns' names, unless they are all numbers, in the first line, or `.npy` of N×columns float64.
    * @throws DpmError DPM_INVALID_ARGUMENT for another ending, DPM_WRITE_FAILED naming the file and the reason.
    */
   async toFile(path: string): Promise<void> {
@@ -71,7 +71,9 @@ export class Vectors {
 
 const tableFormats: Readonly<Record<string, (vectors: Vectors) => Uint8Array>> = {
   '.csv': ({ columns, data }) => {
-    const lines = [columns.map(cellOf).join(',')]
+    // Names that are all numbers would be read again as a row.
+    const named = columns.some((name) => Number.isNaN(Number(name)))
+    const lines = named ? [columns.map(cellOf).join(',')] : []
     for (let at = 0; at < data.length; at += columns.length)
       lines.push(data.subarray(at, at + columns.length).join(','))
     return new TextEncoder().encode(`${lines.join('\n')}\n`)

@@ -27,10 +27,12 @@ test('no wrong argument of any function crashes the process: each is a typed err
     const options = { seed: 1, samples: Float64Array.of(0, 1, 2, 3), chunk: 4, classes: null, image: null }
     const program = Float64Array.of(1, 1, 0, 1, 0, 0)
     const value = await binding.networkRead(network, 'input.bias')
+    const joint = binding.tensorCreate(new Uint8Array(48), [1, 2, 6], 'float32')
     const right = {
       version: [], memory: [], setThreads: [1], cudaDeviceCount: [], cancellationCreate: [], cancel: [spare], dispose: [spare],
       tensorCreate: [new Uint8Array(4), [1], 'float32'], tensorInfo: [image], tensorData: [image], tensorConvert: [image, 'float32', 'cpu'],
-      randomNormal: [1, 0, 0, Float64Array.of(0), [1, 2], 'cpu'], networkCreate: ['unet', networkSettings, 1, 'cpu'],
+      randomNormal: [1, 0, 0, Float64Array.of(0), [1, 2], 'cpu'],
+      attend: [joint, null, { heads: 1, channels: 2, first: 0, columns: false, interleaved: false, fused: true }], networkCreate: ['unet', networkSettings, 1, 'cpu'],
       networkDescribe: ['unet', networkSettings], networkParameters: [network], networkRead: [network, 'input.bias'], networkWrite: [network, 'input.bias', value],
       networkForward: [network, image, labels, null, null, false, 'float32', cancellation], networkEncode: [steps, image, labels, labels], passOutput: [pass], passBackward: [pass, image],
       trainingCreate: [network, settings], trainingStep: [training, batch, cancellation], pairingCosts: [image, batch.examples, batch.epochs, 1], trainingTensors: [training],

@@ -72,7 +72,7 @@ test.each(['csv', 'npy'])('vectors written as .%s are read again as they were', 
     const spread = i % 2 === 0 ? 0.2 : 1e10
     expect(Math.abs(value - (vectors.data[i] ?? 0)) / spread).toBeLessThan(1e-6)
   })
-  if (ending === 'csv') expect(readFileSync(file, 'utf8')).toBe('0,1\n0.1,-20000000000\n0.3333333333333333,4\n5e-7,6\n')
+  if (ending === 'csv') expect(readFileSync(file, 'utf8')).toBe('0.1,-20000000000\n0.3333333333333333,4\n5e-7,6\n')
 })
 
 test('a name with a comma is quoted, and another ending refused', async () => {
