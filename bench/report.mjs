@@ -112,10 +112,10 @@ function chart(report) {
     const length = Math.min(row.ratio, 2.9) * scale
     const mark =
       row.must === undefined ? '' : `<path d="M${left + row.must * scale} ${y - 2}v20" stroke="#333" stroke-width="2"/>`
-    return `<text x="${left - 8}" y="${y + 13}" text-anchor="end">${row.work}</text><rect x="${left}" y="${y}" width="${length}" height="16" fill="${row.ratio >= (row.must ?? 1) ? '#2a7' : '#c64'}"/>${mark}<text x="${left + length + 6}" y="${y + 13}">${row.ratio.toFixed(2)}</text>`
+    return `<text x="${left - 8}" y="${y + 13}" text-anchor="end">${row.work}</text><rect x="${left}" y="${y}" width="${length}" height="16" fill="${row.ratio >= (row.must ?? 1) ? '#2a7' : '#c64'}"/>${mark}<text x="${left + Math.max(length, (row.must ?? 0) * scale) + 8}" y="${y + 13}">${row.ratio.toFixed(2)}</text>`
   })
   const bottom = 50 + rows.length * height
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${bottom + 20}" font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/><text x="12" y="24" font-size="15">Times as fast as PyTorch (bars), and what is asked (strokes)</text><path d="M${left + scale} 40V${bottom}" stroke="#999" stroke-dasharray="3"/>${bars.join('')}</svg>`
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${bottom + 20}" font-family="sans-serif" font-size="12"><title>PyTorch beside dpm-torch</title><rect width="100%" height="100%" fill="white"/><text x="12" y="24" font-size="15">PyTorch\u2019s time, or memory, in multiples of ours; strokes: what is asked</text><path d="M${left + scale} 40V${bottom}" stroke="#999" stroke-dasharray="3"/>${bars.join('')}</svg>`
 }
 
 export async function writeReport(folder, report) {
