@@ -6,14 +6,16 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { median, writeReport } from './report.mjs'
+import { compared, inTurn } from './in-turn.mjs'
+import { measureLoading } from './loading.mjs'
+import { writeReport } from './report.mjs'
 import { Worker } from './worker.mjs'
 import { workloads } from './workloads.mjs'
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url))
 const { values: flags } = parseArgs({
   options: {
-    only: { type: 'string', default: Object.keys(workloads).join(',') },
+    only: { type: 'string', default: [...Object.keys(workloads), 'pictures', 'start'].join(',') },
     precisions: { type: 'string', default: 'float32,bfloat16' },
     rounds: { type: 'string', default: '5' },
     threads: { type: 'string', default: String(Math.min(2, cpus().length)) },
@@ -34,32 +36,8 @@ function say(text) {
   process.stderr.write(`${text}\n`)
 }
 
-/** Seconds of both sides, in turn: ours, and the peer's in each layout; the first round warms up and is dropped. */
-async function inTurn(sides, command, request) {
-  const seconds = Object.fromEntries(Object.keys(sides).map((name) => [name, []]))
-  for (let round = 0; round <= rounds; round++) {
-    for (const [name, side] of Object.entries(sides)) {
-      const answer = await side.ask(command, request)
-      if (round > 0) seconds[name].push(median(answer.seconds))
-    }
-  }
-  return seconds
-}
-
-/** Ours against the peer's better layout, as the median of the rounds' ratios. */
-function compared({ ours: mine, ...theirs }) {
-  const [layout, best] = Object.entries(theirs).sort((a, b) => median(a[1]) - median(b[1]))[0]
-  return {
-    ours: median(mine),
-    peer: median(best),
-    layout,
-    ratio: median(best.map((seconds, round) => seconds / mine[round])),
-    rounds: { ours: mine, peer: best },
-  }
-}
-
 async function measure(name, precision, folder) {
-  const { config, batch, title } = workloads[name]
+  const { config, batch, title, letter = name, brief = false } = workloads[name]
   say(`${name}, ${precision}: ${title}`)
   const sides = { ours: ours(), contiguous: peer(), 'channels-last': peer() }
   try {
@@ -78,8 +56,8 @@ async function measure(name, precision, folder) {
       )
     const flops = (await sides.contiguous.ask('flops')).forward
     const peak = (await sides.contiguous.ask('convolution', { times: 30 })).gigaflops
-    const forward = compared(await inTurn(sides, 'forward', { times: 5 }))
-    const train = compared(await inTurn(sides, 'train', { steps: 3 }))
+    const forward = brief ? null : compared(await inTurn(sides, rounds, 'forward', { times: 5 }))
+    const train = compared(await inTurn(sides, brief ? Math.min(2, rounds) : rounds, 'train', { steps: brief ? 1 : 3 }))
     const memory = {
       ours: (await sides.ours.ask('memory')).peakBytes,
       peer: Math.min(
@@ -87,10 +65,9 @@ async function measure(name, precision, folder) {
         (await sides['channels-last'].ask('memory')).peakBytes,
       ),
     }
-    say(
-      `  step ${train.ratio.toFixed(2)} × PyTorch, forward ${forward.ratio.toFixed(2)} ×, outputs differ by ${difference.toExponential(1)}`,
-    )
-    return { workload: name, title, precision, batch, parameters, difference, flops, peak, train, forward, memory }
+    const evaluated = forward ? `, forward ${forward.ratio.toFixed(2)} ×` : ''
+    say(`  step ${train.ratio.toFixed(2)} × PyTorch${evaluated}, outputs differ by ${difference.toExponential(1)}`)
+    return { workload: letter, title, precision, batch, parameters, difference, flops, peak, train, forward, memory }
   } finally {
     for (const side of Object.values(sides)) side.close()
   }
@@ -111,20 +88,43 @@ async function measureStart() {
   return compared(seconds)
 }
 
+/** Pictures read from a folder, beside torchvision. */
+async function loading(folder) {
+  say('pictures: a folder of JPEGs')
+  const sides = {
+    ours: new Worker('dpm-torch', process.execPath, [here('workers/loading.mjs')]),
+    peer: new Worker('torchvision', flags.python, ['-W', 'ignore', here('workers/torchvision_peer.py')]),
+  }
+  try {
+    const versions = await sides.peer.ask('describe')
+    const measured = await measureLoading(sides, folder, rounds)
+    say(`  ${measured.ratio.toFixed(2)} × torchvision, pixels differ by ${measured.difference.toFixed(1)} of 255`)
+    return { ...measured, versions }
+  } finally {
+    for (const side of Object.values(sides)) side.close()
+  }
+}
+
 const folder = await mkdtemp(join(tmpdir(), 'dpm-torch-bench-'))
 try {
   const probe = peer()
   const versions = await probe.ask('describe')
   probe.close()
   const results = []
-  for (const name of flags.only.split(',')) {
+  const asked = new Set(flags.only.split(','))
+  for (const name of asked) {
+    if (name === 'pictures' || name === 'start') continue
     if (!Object.hasOwn(workloads, name))
-      throw new Error(`There is no workload "${name}"; there are ${Object.keys(workloads).join(', ')}.`)
-    for (const precision of flags.precisions.split(',')) results.push(await measure(name, precision, folder))
+      throw new Error(
+        `There is no workload "${name}"; there are ${[...Object.keys(workloads), 'pictures', 'start'].join(', ')}.`,
+      )
+    for (const precision of flags.precisions.split(','))
+      if (precision === 'float32' || !workloads[name].brief) results.push(await measure(name, precision, folder))
   }
-  const start = await measureStart()
+  const data = asked.has('pictures') ? await loading(folder) : null
+  const start = asked.has('start') ? await measureStart() : null
   const machine = { processor: cpus()[0]?.model.trim() ?? 'unknown', threads, node: process.version, ...versions }
-  await writeReport(flags.out, { date: new Date().toISOString().slice(0, 10), machine, results, start })
+  await writeReport(flags.out, { date: new Date().toISOString().slice(0, 10), machine, results, data, start })
 } catch (error) {
   say(`error: ${error.message}`)
   process.exitCode = 1

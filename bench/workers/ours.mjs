@@ -1,5 +1,5 @@
 // Our side of a measurement: a process that does what it is told, a line of JSON at a time, and answers with one.
-import { createInterface } from 'node:readline'
+import { answerRequests } from './answer.mjs'
 
 const { Network, Tensor } = await import('../../dist/index.js')
 const { call } = await import('../../dist/native/call.js')
@@ -131,9 +131,4 @@ async function forward({ times }) {
 
 const memory = async () => ({ peakBytes: process.resourceUsage().maxRSS * 1024 })
 
-const commands = { build, write, train, forward, memory }
-for await (const line of createInterface({ input: process.stdin })) {
-  const { command, ...rest } = JSON.parse(line)
-  const answer = await commands[command](rest).catch((error) => ({ error: String(error.stack ?? error) }))
-  process.stdout.write(`${JSON.stringify(answer)}\n`)
-}
+await answerRequests({ build, write, train, forward, memory })

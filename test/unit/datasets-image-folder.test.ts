@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import sharp from 'sharp'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { DataSet } from '../../lib/datasets/data-set.js'
 import { imageFolder } from '../../lib/datasets/image-folder.js'
 
@@ -193,4 +193,17 @@ describe('corrupt pictures', () => {
     const bad = await folderOf({ 'cat/1.png': Buffer.from('x'), 'dog/1.png': await halves(red, red) })
     await expect(pixel(await open(bad, { corrupt: 'skip' }), 0, 0, 0)).rejects.toThrow('class cat')
   })
+})
+
+test('reading turns off what libvips remembers, once: who turns it on again keeps it', async () => {
+  const dataSet = await open(await folderOf({ 'a.png': await halves(red, blue) }))
+  sharp.cache(true)
+  vi.resetModules()
+  const { loadSharp } = await import('../../lib/images/load-sharp.js')
+  await loadSharp()
+  expect(sharp.cache().items.max).toBe(0)
+  sharp.cache({ items: 7 })
+  await loadSharp()
+  expect(await pixel(dataSet, 0, 0, 0)).toEqual([...red])
+  expect(sharp.cache().items.max).toBe(7)
 })
