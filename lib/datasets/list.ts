@@ -1,6 +1,7 @@
 /** Every data set, by kind. A new one is a file beside this one and a line here. */
 import * as z from 'zod'
 import { schemasOf } from '../options/kind-schema.js'
+import { parseOptions } from '../options/options.js'
 import { cifar10 } from './cifar10.js'
 import type { DataSet } from './data-set.js'
 import type { DataSetDefinition, OpenContext } from './define-data-set.js'
@@ -18,10 +19,11 @@ export type DataOptions = z.input<typeof dataSchema>
 export type DataSettings = z.output<typeof dataSchema>
 
 /**
- * Opens a data set of the list.
- * @throws DpmError DPM_DATA_MISSING when it is not there, DPM_DATA_INVALID naming the file that is not what it should be.
+ * Opens a data set of the list; what its options leave out has the defaults that `dpm-torch list datasets` shows.
+ * @throws DpmError DPM_INVALID_OPTION naming the option, DPM_DATA_MISSING when it is not there, DPM_DATA_INVALID naming the file that is not what it should be.
  */
-export async function openDataSet(settings: DataSettings, context: OpenContext = {}): Promise<DataSet> {
+export async function openDataSet(options: DataOptions, context: OpenContext = {}): Promise<DataSet> {
+  const settings = parseOptions(dataSchema, options, 'data')
   const definition = datasets[settings.kind] as DataSetDefinition<DataSettings>
   return definition.open(settings, context)
 }

@@ -106,3 +106,10 @@ test('8-bit room is refused for vectors', async () => {
   const dataSet = await open({ count: 4 })
   await expect(dataSet.read([0], new Uint8Array(2))).rejects.toThrow('Expected a Float32Array of 2 elements for `into`')
 })
+
+test('openDataSet takes bare options: the defaults are filled in, and a wrong one is named', async () => {
+  const { length, columns } = await openDataSet({ kind: 'points' })
+  const whole = await open({})
+  expect({ length, names: columns?.names }).toEqual({ length: whole.length, names: whole.columns?.names })
+  await expect(openDataSet({ kind: 'points', law: 'moon' } as never)).rejects.toThrow(/law.*moon|moon.*law/s)
+})
