@@ -16,6 +16,7 @@ const { values: flags } = parseArgs({
     epochs: { type: 'string', default: '32' },
     only: { type: 'string', default: 'both' },
     folder: { type: 'string', default: join('runs', 'bench-sprites') },
+    threads: { type: 'string', default: '2' },
     python: { type: 'string', default: process.env.BENCH_PYTHON ?? 'python3' },
     out: { type: 'string', default: join('bench', 'results', 'sprites') },
   },
@@ -63,7 +64,7 @@ async function trainPeer(classes) {
   const { num_class_embeds: _, ...config } = workloads.C.config
   const words = ['-W', 'ignore', script, flags.folder, '--classes', classes.length, '--columns', columns]
   words.push('--config', JSON.stringify({ ...config, num_class_embeds: classes.length + 1 }))
-  words.push('--epochs', flags.epochs, '--guidance', guidance)
+  words.push('--epochs', flags.epochs, '--guidance', guidance, '--threads', flags.threads)
   const child = spawn(flags.python, words.map(String), { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = new Promise((resolve, reject) => child.on('error', reject).on('exit', resolve))
   let seconds = 0

@@ -1,7 +1,9 @@
+#include <ATen/autocast_mode.h>
 #include <ATen/ops/avg_pool2d.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/conv_transpose2d.h>
+#include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/sum.h>
@@ -11,10 +13,14 @@
 
 #include "layers/initializers.h"
 #include "layers/layers.h"
+#include "ops/weight_gradient_amx.h"
 #include "ops/winograd.h"
 
 namespace dpm {
 namespace {
+
+// Convolutions on a CPU run in half precision: PrecisionScope says so to libtorch, in passes of every kind.
+bool runs_in_half() { return at::autocast::is_autocast_enabled(at::kCPU); }
 
 at::Tensor channels_last(const at::Tensor& t) { return t.contiguous(at::MemoryFormat::ChannelsLast); }
 
@@ -57,9 +63,49 @@ struct WinogradConvolution : torch::autograd::Function<WinogradConvolution> {
   }
 };
 
+// A convolution of bfloat16 whose weight's gradient is float32 and ours; output and input gradient are oneDNN's.
+struct Bfloat16Convolution : torch::autograd::Function<Bfloat16Convolution> {
+  // x: bfloat16, channels-last. weight: float32. bias: float32, of size 0 where there is none.
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+    const bool biased = bias.numel() > 0;
+    const at::Tensor narrow = weight.to(at::kBFloat16);
+    const std::int64_t padding = weight.size(2) / 2;
+    context->save_for_backward({x, narrow});
+    context->saved_data["biased"] = biased;
+    return at::conv2d(x, narrow, biased ? std::optional(bias.to(at::kBFloat16)) : std::nullopt, {1, 1}, at::IntArrayRef({padding, padding}));
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1];
+    const at::Tensor dy = channels_last(gradients[0].to(at::kBFloat16));
+    const std::int64_t size = weight.size(2), padding = size / 2;
+    const auto wide = weight.options().dtype(at::kFloat);
+    torch::autograd::variable_list result(3);
+    if (context->needs_input_grad(0)) {
+      const auto computed =
+          at::convolution_backward(dy, x, weight, std::nullopt, {1, 1}, {padding, padding}, {1, 1}, false, {0, 0}, 1, {true, false, false});
+      result[0] = std::get<0>(computed);
+    }
+    if (context->needs_input_grad(1)) {
+      result[1] = at::empty(weight.sizes(), wide, at::MemoryFormat::ChannelsLast);
+      if (context->saved_data["biased"].toBool()) result[2] = at::empty({weight.size(0)}, wide);
+      cpu::weight_gradient_amx({x.size(0), x.size(2), x.size(3), x.size(1), weight.size(0), size}, x.const_data_ptr<at::BFloat16>(),
+                               dy.const_data_ptr<at::BFloat16>(), result[1].mutable_data_ptr<float>(),
+                               result[2].defined() ? result[2].mutable_data_ptr<float>() : nullptr);
+    }
+    return result;
+  }
+};
+
+bool fits_tiles(const Pass& pass, const at::Tensor& x, const at::Tensor& weight, const Kernel& kernel) {
+  return runs_in_half() && at::autocast::get_autocast_dtype(at::kCPU) == at::kBFloat16 && !pass.twice && at::GradMode::is_enabled() &&
+         weight.requires_grad() && weight.scalar_type() == at::kFloat && (kernel.size == 3 || kernel.size == 1) && kernel.dilation == 1 &&
+         x.is_cpu() && x.numel() > 0 && cpu::weight_gradient_amx_available();
+}
+
 bool fits_winograd(const Pass& pass, const at::Tensor& x, const at::Tensor& weight, const Kernel& kernel) {
-  const bool half = pass.precision == Precision::bfloat16 || pass.precision == Precision::float16;
-  return pass.winograd && !pass.twice && !half && kernel.size == 3 && kernel.dilation == 1 && x.is_cpu() && x.scalar_type() == at::kFloat &&
+  return pass.winograd && !pass.twice && !runs_in_half() && kernel.size == 3 && kernel.dilation == 1 && x.is_cpu() && x.scalar_type() == at::kFloat &&
          weight.is_contiguous(at::MemoryFormat::ChannelsLast) && cpu::winograd_fits(winograd_shape(x, weight));
 }
 
@@ -77,6 +123,9 @@ at::Tensor Convolution::operator()(const Pass& pass, const at::Tensor& x) const 
   const at::Tensor& weight = pass[weight_];
   if (fits_winograd(pass, x, weight, kernel_)) {
     return WinogradConvolution::apply(channels_last(x), weight, bias_ ? pass[*bias_] : at::empty({0}, weight.options()));
+  }
+  if (fits_tiles(pass, x, weight, kernel_)) {
+    return Bfloat16Convolution::apply(channels_last(x.to(at::kBFloat16)), weight, bias_ ? pass[*bias_] : at::empty({0}, weight.options()));
   }
   const std::int64_t dilation = kernel_.dilation, padding = dilation * (kernel_.size / 2);
   return at::conv2d(x, weight, bias(pass), {1, 1}, at::IntArrayRef({padding, padding}), {dilation, dilation});
