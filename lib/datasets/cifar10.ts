@@ -5,7 +5,6 @@
 import { createReadStream } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { createGunzip } from 'node:zlib'
 import * as z from 'zod'
 import { DpmError, throwIfAborted } from '../errors.js'
 import { defineDataSet, type OpenContext } from './define-data-set.js'
@@ -101,7 +100,7 @@ async function readArchive(path: string, names: readonly string[], take: Take, {
   const missing = new Set<string>([...names, metaFile])
   const baseName = (name: string): string => name.slice(name.lastIndexOf('/') + 1)
   const file = createReadStream(path)
-  const unpacked = createGunzip()
+  const unpacked = process.getBuiltinModule('node:zlib').createGunzip()
   file.on('error', (error) => unpacked.destroy(error))
   try {
     for await (const entry of readTar(file.pipe(unpacked), path, (name) => missing.has(baseName(name)), fileBytes)) {

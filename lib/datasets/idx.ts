@@ -5,7 +5,7 @@
 import { access, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { constants, gunzip, type ZlibOptions } from 'node:zlib'
+import type { ZlibOptions } from 'node:zlib'
 import * as z from 'zod'
 import { DpmError, throwIfAborted } from '../errors.js'
 import { defineDataSet } from './define-data-set.js'
@@ -143,6 +143,7 @@ function sizeOf(start: Buffer, dimensions: number): number {
  */
 async function unpack(path: string, file: Buffer, claimOf: (start: Buffer) => number): Promise<Buffer> {
   if (file[0] !== 0x1f || file[1] !== 0x8b) return file
+  const { constants, gunzip } = process.getBuiltinModule('node:zlib')
   const start = await promisify<Buffer, ZlibOptions, Buffer>(gunzip)(file.subarray(0, 1024), {
     finishFlush: constants.Z_SYNC_FLUSH,
   }).catch(() => Buffer.alloc(0))

@@ -2,10 +2,10 @@
  * A file that is either the old one or the new one, whole, whatever happens in between: the bytes go to a temporary
  * name in the same folder, are forced to the disk, and only then take the name.
  */
-import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, readdir, realpath, rename, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { systemCode, writeFailure } from './file-failure.js'
+import { randomName } from './random-name.js'
 
 /** What a file is made of: all of it, or parts in order. */
 export type Bytes = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>
@@ -25,7 +25,7 @@ export async function writeAtomically(path: string, data: Bytes): Promise<void> 
   const { target, mode, stream } = await destination(path)
   if (stream) return writeThrough(target, path, data)
   const folder = dirname(target)
-  const temporary = join(folder, `.${basename(target).slice(0, 100)}.${randomBytes(6).toString('hex')}.part`)
+  const temporary = join(folder, `.${basename(target).slice(0, 100)}.${randomName()}.part`)
   const file = await refused(path, open(temporary, 'wx', mode))
   try {
     try {

@@ -1,5 +1,4 @@
 /** Finds the libtorch to run on. Reads files only: nothing is opened, downloaded or written. */
-import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DpmError } from '../errors.js'
@@ -168,6 +167,7 @@ function cureFor(source: LibtorchSource): string {
 function pythonTorch(environment: Environment): string {
   const code =
     'import importlib.util as u; s = u.find_spec("torch"); print(list(s.submodule_search_locations)[0] if s else "")'
+  const { execFileSync } = process.getBuiltinModule('node:child_process')
   const env = { ...environment }
   for (const python of ['python3', 'python']) {
     try {

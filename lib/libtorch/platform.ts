@@ -14,6 +14,9 @@ export interface Platform {
 /** libtorch's builds are manylinux_2_28: they call functions that this glibc was the first to have. */
 export const oldestGlibc = '2.28'
 
+/** Where this is, Node may run on musl; whose imitation of glibc (gcompat) would open libtorch, and crash in it. */
+export const muslLoader = '/lib/ld-musl-x86_64.so.1'
+
 /** Reads the platform of this process; about 5 ms. */
 export function readPlatform(): Platform {
   return { system: process.platform, processor: process.arch, glibc: process.platform === 'linux' ? readGlibc() : null }

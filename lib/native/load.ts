@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { DpmError, isErrorCode } from '../errors.js'
 import { discoverLibtorch, type Libtorch } from '../libtorch/discover.js'
 import { libtorchAbi, openedLibraries } from '../libtorch/manifest.js'
-import { nvidiaDriver, requirePlatform } from '../libtorch/platform.js'
+import { muslLoader, nvidiaDriver, requirePlatform } from '../libtorch/platform.js'
 import type { Binding } from './binding.js'
 
 export interface Configuration {
@@ -59,12 +59,18 @@ export function configure(configuration: Configuration): void {
  */
 export function loadBinding(): Binding {
   if (state.binding) return state.binding
-  requirePlatform()
-  const addon = findAddon()
-  const libtorch = discoverLibtorch({ configured: state.configuration.libtorch, prebuild: dirname(addon.entry) })
-  state.binding = openAddon(addon, libtorch)
-  state.libtorch = libtorch
-  return state.binding
+  if (existsSync(muslLoader)) requirePlatform()
+  try {
+    const addon = findAddon()
+    const libtorch = discoverLibtorch({ configured: state.configuration.libtorch, prebuild: dirname(addon.entry) })
+    state.binding = openAddon(addon, libtorch)
+    state.libtorch = libtorch
+    return state.binding
+  } catch (error) {
+    // Only now, for to ask takes 5 ms: where nothing can run, what is missing does not matter.
+    requirePlatform()
+    throw error
+  }
 }
 
 /** The libtorch that {@link loadBinding} opened. */

@@ -5,7 +5,6 @@
  * A process number alone proves nothing, since numbers are used again: the lock also holds when the process began, and
  * in which boot of the machine and which container that number counts.
  */
-import { randomBytes } from 'node:crypto'
 import { readFileSync, readlinkSync, unlinkSync } from 'node:fs'
 import { link, open, readFile, rename, unlink } from 'node:fs/promises'
 import { hostname } from 'node:os'
@@ -14,6 +13,7 @@ import { setTimeout } from 'node:timers/promises'
 import * as z from 'zod'
 import { DpmError } from '../errors.js'
 import { systemCode, writeFailure } from '../files/file-failure.js'
+import { randomName } from '../files/random-name.js'
 
 export const lockName = 'run.lock'
 const settlingMilliseconds = 50
@@ -135,7 +135,7 @@ async function isSettled(path: string, holder: LockHolder): Promise<boolean> {
  * in place: so the file is moved away, and put back if it is not the one that was read.
  */
 async function removeStale(path: string, text: string): Promise<void> {
-  const aside = `${path}.${randomBytes(6).toString('hex')}`
+  const aside = `${path}.${randomName()}`
   try {
     await rename(path, aside)
     if ((await readFile(aside, 'utf8')) !== text) await link(aside, path).catch(() => undefined)
@@ -161,7 +161,7 @@ function thisProcess(): LockHolder {
     processStart: processStart(process.pid) ?? null,
     bootId: bootId(),
     pidNamespace: pidNamespace(),
-    token: randomBytes(6).toString('hex'),
+    token: randomName(),
   }
 }
 

@@ -5,7 +5,6 @@
  * that must see one exact step (a checkpoint, a preview), the queue is drained. Where the process learns from updates, there is
  * one in flight: the rows of the next wait for what it taught.
  */
-import { emitWarning } from 'node:process'
 import { Checkpoint, type CheckpointContent } from '../checkpoints/checkpoint.js'
 import { findLatest, writeCheckpoint } from '../checkpoints/checkpoint-folder.js'
 import type { JsonObject } from '../checkpoints/migrations.js'
@@ -132,7 +131,7 @@ export class Trainer implements AsyncDisposable {
       resume = false,
       signal,
       onOpen,
-      onWarning = (text: string) => emitWarning(text, 'DpmWarning'),
+      onWarning = (text: string) => process.emitWarning(text, 'DpmWarning'),
       ...rest
     } = options
     if (resume && out === undefined)

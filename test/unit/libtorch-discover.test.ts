@@ -1,11 +1,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { cacheFolder, receiptName } from '../../lib/libtorch/cache.js'
 import { discoverLibtorch, readLibtorchVersion } from '../../lib/libtorch/discover.js'
 import { fitsCore, libtorchAbi, wheelKeeps, zipAddress } from '../../lib/libtorch/manifest.js'
 import { compareVersions, platformObstacle, requirePlatform } from '../../lib/libtorch/platform.js'
+import { configure, loadBinding } from '../../lib/native/load.js'
 
 let home = ''
 beforeEach(() => {
@@ -192,6 +193,23 @@ describe('platform', () => {
     expect(() => requirePlatform({ ...linux, processor: 'arm64' })).toThrow(
       expect.objectContaining({ code: 'DPM_PLATFORM_UNSUPPORTED' }),
     )
+  })
+
+  test('is named where opening fails, before whatever is missing; where it can run libtorch, that is named', () => {
+    const real = Object.getOwnPropertyDescriptor(process, 'arch') ?? {}
+    const report = vi.spyOn(process.report, 'getReport')
+    configure({ libtorch: '/no/such/libtorch' })
+    try {
+      Object.defineProperty(process, 'arch', { ...real, value: 'arm64' })
+      expect(() => loadBinding()).toThrow(expect.objectContaining({ code: 'DPM_PLATFORM_UNSUPPORTED' }))
+      Object.defineProperty(process, 'arch', real)
+      expect(() => loadBinding()).toThrow(expect.objectContaining({ code: expect.stringMatching(/_MISSING$/) }))
+      expect(report).toHaveBeenCalledTimes(2)
+    } finally {
+      Object.defineProperty(process, 'arch', real)
+      configure({})
+      report.mockRestore()
+    }
   })
 
   test('versions compare by number', () => {
