@@ -1,5 +1,16 @@
 /** dpm-torch: train, sample and evaluate diffusion probabilistic models from Node.js, on libtorch. */
 
+// How fast, and where the time goes.
+export {
+  type Benchmark,
+  type BenchmarkOptions,
+  type BenchmarkProgress,
+  type BenchmarkWork,
+  benchmark,
+  type Measurement,
+} from './benchmark/benchmark.js'
+export type { MachineSpeed } from './benchmark/machine-speed.js'
+export type { Profile, ProfiledOperation } from './benchmark/roofline.js'
 // What there is, and what it runs on.
 export { catalog } from './catalog.js'
 // Data.

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { averageCommand } from './average.js'
+import { benchCommand } from './bench.js'
 import { dataCommand } from './data.js'
 import { doctorCommand } from './doctor.js'
 import { explainCommand } from './explain.js'
@@ -54,6 +55,7 @@ export function createProgram(): Command {
     listCommand(),
     explainCommand(),
     selftestCommand(),
+    benchCommand(),
   ]
   for (const command of commands) {
     command.addOption(new Option('--verbose', 'print where an error happened'))

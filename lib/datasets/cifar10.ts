@@ -42,6 +42,7 @@ type Take = (name: string, bytes: Uint8Array, place: string) => void
 export const cifar10 = defineDataSet({
   name: 'cifar10',
   options: cifar10Schema,
+  published: () => ({ channels: 3, height: 32, width: 32, classes: publishedClasses.length }),
   async open(settings, context) {
     const names: readonly string[] = batchFiles[settings.split]
     const images = new Uint8Array(names.length * recordsPerFile * imageBytes)

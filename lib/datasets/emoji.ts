@@ -56,6 +56,7 @@ type EmojiEntry = z.output<typeof emojiEntry>
 export const emoji = defineDataSet({
   name: 'emoji',
   options: emojiSchema,
+  published: ({ size }) => ({ channels: 3, height: size, width: size, classes: 10 }),
   async open(settings, { signal, progress }) {
     const folder = settings.folder ?? findPackage()
     const entries = await readEntries(folder)

@@ -41,6 +41,7 @@ const largestRatio = 1032
 export const idx = defineDataSet({
   name: 'idx',
   options: idxSchema,
+  published: ({ padding }) => ({ channels: 1, height: 28 + 2 * padding, width: 28 + 2 * padding, classes: 10 }),
   async open(settings, { signal, progress }) {
     const files =
       settings.images === null ? await findFiles(settings) : { images: settings.images, labels: settings.labels }

@@ -51,6 +51,13 @@ export type ImageFolderSettings = z.output<typeof imageFolderSchema>
 export const imageFolder = defineDataSet({
   name: 'image-folder',
   options: imageFolderSchema,
+  // With classes, as ImageNet has them.
+  published: ({ channels, size, classes }) => ({
+    channels,
+    height: size,
+    width: size,
+    classes: classes === 'none' ? 0 : 1000,
+  }),
   async open(settings, { signal, progress }) {
     const root = settings.folder
     const info = await stat(root).catch(missingOr(root, 'Correct `folder`, or put the pictures there.'))

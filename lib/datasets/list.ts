@@ -4,7 +4,7 @@ import { schemasOf } from '../options/kind-schema.js'
 import { parseOptions } from '../options/options.js'
 import { cifar10 } from './cifar10.js'
 import type { DataSet } from './data-set.js'
-import type { DataSetDefinition, OpenContext } from './define-data-set.js'
+import type { DataSetDefinition, OpenContext, PublishedShape } from './define-data-set.js'
 import { emoji } from './emoji.js'
 import { idx } from './idx.js'
 import { imageFolder } from './image-folder.js'
@@ -26,4 +26,10 @@ export async function openDataSet(options: DataOptions, context: OpenContext = {
   const settings = parseOptions(dataSchema, options, 'data')
   const definition = datasets[settings.kind] as DataSetDefinition<DataSettings>
   return definition.open(settings, context)
+}
+
+/** The shape of the data as it is published; undefined where only the files say. */
+export function publishedShape(settings: DataSettings): PublishedShape | undefined {
+  const definition = datasets[settings.kind] as DataSetDefinition<DataSettings>
+  return definition.published?.(settings)
 }

@@ -46,6 +46,12 @@ const blockBytes = 2 ** 20
 export const sprites = defineDataSet({
   name: 'sprites',
   options: spritesSchema,
+  published: ({ labels }) => ({
+    channels: 3,
+    height: 16,
+    width: 16,
+    classes: labels === null ? 0 : courseClasses.length,
+  }),
   async open(settings, { signal, progress }) {
     const images = await NpyFile.open(settings.images, courseCure)
     try {

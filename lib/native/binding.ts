@@ -18,6 +18,7 @@ export type PassHandle = Handle<'pass'>
 export type TrainingHandle = Handle<'training'>
 export type ExecutionHandle = Handle<'execution'>
 export type CancellationHandle = Handle<'cancellation'>
+export type ProfileHandle = Handle<'profile'>
 
 /** Plain settings as native code reads them: numbers, strings, booleans, lists, nested by name. */
 export type NativeSettings = { readonly [name: string]: NativeSetting }
@@ -200,6 +201,42 @@ export interface NativeParameter {
   readonly trained: boolean
 }
 
+/** Part of a training step; an evaluation of a network is all `forward`. */
+export type NativePhase = 'forward' | 'backward' | 'update'
+
+/** A tensor that an operation was given or gave; the type is null where it was absent. */
+export interface NativeOperand {
+  readonly shape: readonly number[]
+  readonly type: string | null
+}
+
+/** Calls of one operation with tensors of the same shapes and types in one phase. */
+export interface NativeOperation {
+  /** libtorch's, as `aten::mkldnn_convolution`; autograd's node, as `AddBackward0`; or a kernel of ours, as `dpm::attention`. */
+  readonly name: string
+  readonly phase: NativePhase
+  readonly inputs: readonly NativeOperand[]
+  readonly outputs: readonly NativeOperand[]
+  readonly calls: number
+  /** Without the operations inside. */
+  readonly seconds: number
+  /** Of its tensors, without what the operations inside count; views move none. */
+  readonly bytesRead: number
+  readonly bytesWritten: number
+}
+
+export interface NativeProfile {
+  readonly operations: readonly NativeOperation[]
+  /** Jobs that were recorded. */
+  readonly runs: number
+  /** Of all of them. */
+  readonly seconds: number
+  /** Of these, what recording took: no operation counts it. */
+  readonly overhead: number
+  /** Most that tensors of a job held beyond what was held when it began. */
+  readonly peakBytes: number
+}
+
 export interface Binding {
   version(): NativeVersion
   memory(): NativeMemory
@@ -259,6 +296,7 @@ export interface Binding {
     gradient: boolean,
     precision: string,
     cancellation: CancellationHandle | null,
+    profile?: ProfileHandle | null,
   ): Promise<PassHandle>
   /**
    * What is mixed with noise instead of the images at the levels of N labels, of a network that learns the forward step: x +
@@ -278,6 +316,7 @@ export interface Binding {
     training: TrainingHandle,
     batch: NativeBatch,
     cancellation: CancellationHandle | null,
+    profile?: ProfileHandle | null,
   ): Promise<NativeStepReport>
   /**
    * Squared distances between the images (uint8 scaled to [-1, 1]) and the noises that training draws for the examples and
@@ -290,6 +329,28 @@ export interface Binding {
   trainingWrite(training: TrainingHandle, name: string, value: TensorHandle): Promise<void>
   /** A network over the averaged weights: it shares them, so it follows the training. */
   trainingAveraged(training: TrainingHandle, index: number): NetworkHandle
+
+  /** Records the operations of the jobs that it is given to, and of no others. */
+  profileCreate(): ProfileHandle
+  profileRead(profile: ProfileHandle): Promise<NativeProfile>
+  /**
+   * Seconds of each of `times` convolutions 3×3 of `count` images of size × size from `channels` to as many, by libtorch; one
+   * more before them warms up.
+   */
+  measureConvolution(
+    settings: { readonly count: number; readonly channels: number; readonly size: number },
+    precision: string,
+    device: string,
+    times: number,
+    cancellation: CancellationHandle | null,
+  ): Promise<Float64Array>
+  /** Seconds of each of `times` copies of so many bytes; one more before them warms up. */
+  measureCopy(
+    bytes: number,
+    device: string,
+    times: number,
+    cancellation: CancellationHandle | null,
+  ): Promise<Float64Array>
 
   executionCreate(
     networks: readonly NetworkHandle[],
@@ -342,6 +403,10 @@ export const bindingNames = [
   'trainingRead',
   'trainingWrite',
   'trainingAveraged',
+  'profileCreate',
+  'profileRead',
+  'measureConvolution',
+  'measureCopy',
   'executionCreate',
   'executionAdvance',
   'executionAnswer',

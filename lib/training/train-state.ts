@@ -3,7 +3,7 @@ import type { Checkpoint, CheckpointTensor } from '../checkpoints/checkpoint.js'
 import type { DataSet, ImageShape } from '../datasets/data-set.js'
 import { DpmError, show } from '../errors.js'
 import { readTensor, readWeights } from '../generation/load-model.js'
-import type { NativeBatch, NativeStepReport, NetworkHandle, TrainingHandle } from '../native/binding.js'
+import type { NativeBatch, NativeStepReport, NetworkHandle, ProfileHandle, TrainingHandle } from '../native/binding.js'
 import { call, callSync } from '../native/call.js'
 import type { Network } from '../networks/network.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -45,8 +45,11 @@ export class TrainState implements Disposable {
     return new TrainState(network, training, averaging.length, pairing)
   }
 
-  async step(batch: NativeBatch, signal?: AbortSignal): Promise<NativeStepReport> {
-    return call(signal, (binding, cancellation) => binding.trainingStep(this.#training, batch, cancellation))
+  /** @param profile records what the step does. */
+  async step(batch: NativeBatch, signal?: AbortSignal, profile?: ProfileHandle): Promise<NativeStepReport> {
+    return call(signal, (binding, cancellation) =>
+      binding.trainingStep(this.#training, batch, cancellation, profile ?? null),
+    )
   }
 
   /** Every tensor of the run, read when it is written. */

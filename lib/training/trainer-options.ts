@@ -18,7 +18,7 @@ export interface TrainerPlace {
   readonly onWarning?: (message: string) => void
 }
 
-type Partially<Value> = Value extends readonly unknown[]
+export type Partially<Value> = Value extends readonly unknown[]
   ? Value
   : Value extends object
     ? { readonly [Key in keyof Value]?: Partially<Value[Key]> }

@@ -6,7 +6,7 @@ import { forwardStepFields, forwardStepNumbers } from '../diffusion/forward-step
 import { conditionDropped } from '../diffusion/guidance/classifier-free.js'
 import type { Observation } from '../diffusion/learned/learner.js'
 import type { BatchRows } from '../diffusion/objective.js'
-import { type NativeStepReport, type NativeUpdate, rowFields } from '../native/binding.js'
+import { type NativeStepReport, type NativeUpdate, type ProfileHandle, rowFields } from '../native/binding.js'
 import { isClassifier, learnsForwardStep } from '../networks/list.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { RunSettings } from './run-options.js'
@@ -16,6 +16,8 @@ export interface UpdateContext {
   readonly settings: RunSettings
   readonly dataSet: DataSet
   readonly process: DiffusionProcess
+  /** Records what its jobs do. */
+  readonly profile?: ProfileHandle | undefined
 }
 
 /** What came of an update. */
@@ -38,7 +40,7 @@ export interface UpdateReport {
  * @throws DpmError as soon as one job fails.
  */
 export async function runUpdate(
-  { settings, dataSet, process }: UpdateContext,
+  { settings, dataSet, process, profile }: UpdateContext,
   state: TrainState,
   batch: Batch,
   update: NativeUpdate,
@@ -82,7 +84,7 @@ export async function runUpdate(
       first: begin === 0,
       update: end === total ? update : null,
     }
-    jobs.push(state.step(job, signal))
+    jobs.push(state.step(job, signal, profile))
   }
   const parts = await Promise.all(jobs)
   const report = {

@@ -10,6 +10,7 @@ void export_tensors(Napi::Env env, Napi::Object exports);
 void export_kernels(Napi::Env env, Napi::Object exports);
 void export_networks(Napi::Env env, Napi::Object exports);
 void export_training(Napi::Env env, Napi::Object exports);
+void export_profiles(Napi::Env env, Napi::Object exports);
 void export_executions(Napi::Env env, Napi::Object exports);
 
 // Adds one function; its C++ exceptions become JavaScript errors with a code.

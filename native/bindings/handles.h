@@ -13,6 +13,7 @@
 #include "execution.h"
 #include "networks/network.h"
 #include "pass.h"
+#include "profile.h"
 #include "training/training.h"
 
 namespace dpm {
@@ -21,7 +22,7 @@ struct TensorBox {
   at::Tensor tensor;
 };
 
-enum class HandleKind : std::uint64_t { tensor = 1, network, pass, training, execution, cancellation };
+enum class HandleKind : std::uint64_t { tensor = 1, network, pass, training, execution, cancellation, profile };
 
 template <typename T>
 struct HandleTraits;
@@ -54,6 +55,12 @@ template <>
 struct HandleTraits<Cancellation> {
   static constexpr HandleKind kind = HandleKind::cancellation;
   static constexpr const char* name = "cancellation";
+};
+
+template <>
+struct HandleTraits<Profile> {
+  static constexpr HandleKind kind = HandleKind::profile;
+  static constexpr const char* name = "profile";
 };
 
 // What a handle object points to.

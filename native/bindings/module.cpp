@@ -37,6 +37,7 @@ extern "C" __attribute__((visibility("default"))) napi_value dpm_core_init(napi_
     dpm::export_kernels(env, exports);
     dpm::export_networks(env, exports);
     dpm::export_training(env, exports);
+    dpm::export_profiles(env, exports);
     dpm::export_executions(env, exports);
     return exports;
   } catch (const Napi::Error& error) {

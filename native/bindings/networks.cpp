@@ -71,8 +71,10 @@ Napi::Value network_forward(const Napi::CallbackInfo& info) {
       info.Env(), cancellation,
       [network = unwrap<WeightedNetwork>(info[0]), x = unwrap_tensor(info[1]),
        conditioning = Conditioning{labels_of(info[2]), classes_of(info[3]), image_of(info[4])}, gradient = flag_of(info[5], "gradient"),
-       precision = precision_of(text_of(info[6], "precision")),
-       cancellation] { return GradientPass::run(network, x, conditioning, gradient, precision, cancellation.get()); },
+       precision = precision_of(text_of(info[6], "precision")), cancellation, profile = unwrap_optional<Profile>(info[8])] {
+        const ProfileScope scope(profile);
+        return GradientPass::run(network, x, conditioning, gradient, precision, cancellation.get());
+      },
       [](Napi::Env env, const std::shared_ptr<GradientPass>& pass) { return wrap(env, pass); });
 }
 

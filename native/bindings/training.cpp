@@ -106,7 +106,10 @@ Napi::Value training_step(const Napi::CallbackInfo& info) {
   const auto cancellation = cancellation_of(info[2]);
   return run_job(
       info.Env(), cancellation,
-      [training = unwrap<Training>(info[0]), batch = batch_of(info[1]), cancellation] { return training->step(batch, cancellation.get()); },
+      [training = unwrap<Training>(info[0]), batch = batch_of(info[1]), cancellation, profile = unwrap_optional<Profile>(info[3])] {
+        const ProfileScope scope(profile);
+        return training->step(batch, cancellation.get());
+      },
       [](Napi::Env env, const StepReport& report) {
         const Napi::Object result = Napi::Object::New(env);
         result.Set("loss", report.loss);

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "ops/launch.h"
+#include "profile.h"
 
 namespace dpm {
 namespace {
@@ -214,11 +215,13 @@ void Execution::combine(const Instruction& instruction) {
   const at::Tensor out = target(instruction.reg(0));
   arguments.out = out.mutable_data_ptr<float>();
   arguments.size = out.numel();
+  const Operation operation("dpm::combine", terms, {out});
   launch_combine(device_, arguments);
 }
 
 void Execution::noise(const Instruction& instruction) {
   const at::Tensor out = target(instruction.reg(0));
+  const Operation operation("dpm::normals", {}, {out});
   launch_normals(device_, {out.mutable_data_ptr<float>(), options_.samples.data(), shape_[0], shape_[1], shape_[2] * shape_[3], key_of(options_.seed),
                            static_cast<std::uint32_t>(instruction.operands[2]), static_cast<std::uint32_t>(instruction.operands[1]), true});
 }
@@ -238,6 +241,7 @@ void Execution::ratio(const Instruction& instruction) {
   const at::Tensor a = source(instruction.reg(1)), b = source(instruction.reg(2));
   // The kernel has read a sample before it writes it, so `out` may be `a` or `b`.
   const at::Tensor out = target(instruction.reg(0));
+  const Operation operation("dpm::ratio", {a, b}, {out});
   launch_ratio(device_, {out.mutable_data_ptr<float>(), a.const_data_ptr<float>(), b.const_data_ptr<float>(), shape_[0], out.numel() / shape_[0],
                          static_cast<Measure>(instruction.reg(3)), instruction.operands[4], instruction.operands[5]});
 }

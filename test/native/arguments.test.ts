@@ -17,6 +17,7 @@ test('no wrong argument of any function crashes the process: each is a typed err
     const execution = await createExecution(1)
     const cancellation = binding.cancellationCreate()
     const spare = binding.cancellationCreate()
+    const profile = binding.profileCreate()
     const { inputChannels, height, width } = networkSettings
     const stepSettings = { channels: 4, forwardChannels: 4, multipliers: [1], dropout: 0, initialization: 'he-normal', inputChannels, conditionChannels: 0, outputChannels: inputChannels, height, width, classes: 0, nullClass: false }
     const steps = await binding.networkCreate('modified-ddp', stepSettings, 1, 'cpu')
@@ -34,9 +35,10 @@ test('no wrong argument of any function crashes the process: each is a typed err
       randomNormal: [1, 0, 0, Float64Array.of(0), [1, 2], 'cpu'],
       attend: [joint, null, { heads: 1, channels: 2, first: 0, columns: false, interleaved: false, fused: true }], networkCreate: ['unet', networkSettings, 1, 'cpu'],
       networkDescribe: ['unet', networkSettings], networkParameters: [network], networkRead: [network, 'input.bias'], networkWrite: [network, 'input.bias', value],
-      networkForward: [network, image, labels, null, null, false, 'float32', cancellation], networkEncode: [steps, image, labels, labels], passOutput: [pass], passBackward: [pass, image],
-      trainingCreate: [network, settings], trainingStep: [training, batch, cancellation], pairingCosts: [image, batch.examples, batch.epochs, 1], trainingTensors: [training],
+      networkForward: [network, image, labels, null, null, false, 'float32', cancellation, profile], networkEncode: [steps, image, labels, labels], passOutput: [pass], passBackward: [pass, image],
+      trainingCreate: [network, settings], trainingStep: [training, batch, cancellation, profile], pairingCosts: [image, batch.examples, batch.epochs, 1], trainingTensors: [training],
       trainingRead: [training, 'average.0.input.bias'], trainingWrite: [training, 'average.0.input.bias', value], trainingAveraged: [training, 0],
+      profileCreate: [], profileRead: [profile], measureConvolution: [{ count: 1, channels: 1, size: 1 }, 'float32', 'cpu', 1, cancellation], measureCopy: [1, 'cpu', 1, cancellation],
       executionCreate: [[network], program, [image], options, 'float32'], executionAdvance: [execution, 1, null, cancellation], executionAnswer: [execution, image],
       executionRead: [execution, 'output'],
     }

@@ -7,6 +7,7 @@ import type {
   ExecutionHandle,
   NetworkHandle,
   PassHandle,
+  ProfileHandle,
   TensorHandle,
   TrainingHandle,
 } from '../../lib/native/binding.js'
@@ -17,6 +18,7 @@ export type AnyHandle =
   | ExecutionHandle
   | NetworkHandle
   | PassHandle
+  | ProfileHandle
   | TensorHandle
   | TrainingHandle
 

@@ -156,6 +156,7 @@ describe('help', () => {
       'list',
       'explain',
       'selftest',
+      'bench',
     ])
     for (const command of commands) {
       expect(command.description(), command.name()).not.toBe('')

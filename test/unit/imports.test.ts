@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 /** Who may import whom: a folder imports only folders of its own or a lower floor. */
 const floors: Readonly<Record<string, number>> = {
   cli: 5,
+  benchmark: 4,
   evaluation: 4,
   training: 4,
   generation: 3,

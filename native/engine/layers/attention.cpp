@@ -12,6 +12,7 @@
 #include "error.h"
 #include "layers/layers.h"
 #include "ops/attention_cpu.h"
+#include "profile.h"
 
 namespace dpm {
 namespace {
@@ -48,6 +49,7 @@ bool is_fused(const Pass& pass, const at::Tensor& joint, std::int64_t width) {
 
 at::Tensor attend_fused(const at::Tensor& joint, std::int64_t heads, bool interleaved, float* statistics) {
   const at::Tensor mixed = at::empty({joint.size(0), joint.size(1), joint.size(2) / 3}, joint.options());
+  const Operation operation("dpm::attention", {joint}, {mixed});
   with_elements_of(joint, [&](auto element) {
     using T = decltype(element);
     cpu::attend(layout_of(joint, heads, interleaved), joint.const_data_ptr<T>(), mixed.mutable_data_ptr<T>(), statistics);
@@ -71,6 +73,7 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
     const at::Tensor by_mixed = gradients[0].to(joint.scalar_type()).contiguous();
     const at::Tensor by_joint = at::empty(joint.sizes(), joint.options());
     const cpu::AttentionLayout layout = layout_of(joint, context->saved_data["heads"].toInt(), context->saved_data["interleaved"].toBool());
+    const Operation operation("dpm::attention_backward", {joint, statistics, by_mixed}, {by_joint});
     with_elements_of(joint, [&](auto element) {
       using T = decltype(element);
       cpu::attend_backward(layout, joint.const_data_ptr<T>(), statistics.const_data_ptr<float>(), by_mixed.const_data_ptr<T>(),

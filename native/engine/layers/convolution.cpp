@@ -15,6 +15,7 @@
 #include "layers/layers.h"
 #include "ops/weight_gradient_amx.h"
 #include "ops/winograd.h"
+#include "profile.h"
 
 namespace dpm {
 namespace {
@@ -37,6 +38,7 @@ struct WinogradConvolution : torch::autograd::Function<WinogradConvolution> {
   // bias: of size 0 where there is none.
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
     const at::Tensor y = empty_output(x, weight.size(0));
+    const Operation operation("dpm::winograd_convolution", {x, weight, bias}, {y});
     cpu::winograd_forward(winograd_shape(x, weight), x.const_data_ptr<float>(), weight.const_data_ptr<float>(),
                           bias.numel() > 0 ? bias.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
     context->save_for_backward({x, weight});
@@ -52,10 +54,12 @@ struct WinogradConvolution : torch::autograd::Function<WinogradConvolution> {
     torch::autograd::variable_list result(3);
     if (context->needs_input_grad(0)) {
       result[0] = at::empty_like(x);
+      const Operation operation("dpm::winograd_convolution_backward_input", {dy, weight}, {result[0]});
       cpu::winograd_backward_data(shape, dy.const_data_ptr<float>(), weight.const_data_ptr<float>(), result[0].mutable_data_ptr<float>());
     }
     if (context->needs_input_grad(1)) {
       result[1] = at::empty_like(weight);
+      const Operation operation("dpm::winograd_convolution_backward_weight", {x, dy}, {result[1]});
       cpu::winograd_backward_weight(shape, x.const_data_ptr<float>(), dy.const_data_ptr<float>(), result[1].mutable_data_ptr<float>());
     }
     if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) result[2] = dy.sum({0, 2, 3});

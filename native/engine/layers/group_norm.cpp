@@ -9,6 +9,7 @@
 
 #include "layers/layers.h"
 #include "ops/group_norm_silu.h"
+#include "profile.h"
 
 namespace dpm {
 namespace {
@@ -62,6 +63,7 @@ struct FusedGroupNormSilu : torch::autograd::Function<FusedGroupNormSilu> {
     const at::Tensor statistics = at::empty({2, x.size(0), groups}, weight.options());
     const at::Tensor sums = at::empty({x.size(0), x.size(1)}, weight.options());
     const at::Tensor y = at::empty_like(x);
+    const Operation operation("dpm::group_norm_silu", {x, weight, bias, offset, scale, shift}, {y});
     cpu::group_norm_silu(arguments_of(inputs, statistics, sums, groups, epsilon), y.mutable_data_ptr<float>());
     context->save_for_backward({x, weight, bias, offset, scale, shift, statistics, sums});
     context->saved_data["groups"] = groups;
@@ -75,9 +77,12 @@ struct FusedGroupNormSilu : torch::autograd::Function<FusedGroupNormSilu> {
     const at::Tensor x = at::empty_like(saved[0]);
     const at::Tensor weight = at::empty_like(saved[7]), bias = at::empty_like(saved[7]);
     const at::Tensor offset = gradient_like(saved[3]), scale = gradient_like(saved[4]), shift = gradient_like(saved[5]);
-    cpu::group_norm_silu_backward(
-        arguments_of(saved, saved[6], saved[7], context->saved_data["groups"].toInt(), context->saved_data["epsilon"].toDouble()),
-        {out.const_data_ptr<float>(), writable(x), writable(weight), writable(bias), writable(offset), writable(scale), writable(shift)});
+    {
+      const Operation operation("dpm::group_norm_silu_backward", {out, saved[0]}, {x, weight, bias, offset, scale, shift});
+      cpu::group_norm_silu_backward(
+          arguments_of(saved, saved[6], saved[7], context->saved_data["groups"].toInt(), context->saved_data["epsilon"].toDouble()),
+          {out.const_data_ptr<float>(), writable(x), writable(weight), writable(bias), writable(offset), writable(scale), writable(shift)});
+    }
     return {x, weight.sum(0), bias.sum(0), offset, scale, shift, {}, {}};
   }
 };

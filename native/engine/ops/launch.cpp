@@ -6,6 +6,7 @@
 
 #include "cuda/open_cuda_kernels.h"
 #include "error.h"
+#include "profile.h"
 
 namespace dpm {
 namespace {
@@ -50,6 +51,7 @@ void launch_optimizer(const at::Device& device, const OptimizerArguments& a) { l
 void launch_dropout(const at::Device& device, const DropoutArguments& a) { launch(device, a, cpu::dropout, &CudaKernels::dropout); }
 
 double launch_squared_norm(const at::Tensor& flat) {
+  const Operation operation("dpm::squared_norm", {flat}, {});
   if (flat.is_cpu()) return cpu::squared_norm(flat.const_data_ptr<float>(), flat.numel());
   const CudaKernels& kernels = cuda_kernels();
   const at::Tensor result = at::empty({1}, flat.options().dtype(at::kDouble));

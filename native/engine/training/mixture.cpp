@@ -11,6 +11,7 @@
 
 #include "error.h"
 #include "ops/launch.h"
+#include "profile.h"
 
 namespace dpm {
 namespace {
@@ -25,6 +26,7 @@ Mixture mix_by(const Batch& batch, const std::vector<Row>& rows, const at::Devic
   const auto options = at::TensorOptions().dtype(at::kFloat).device(device).memory_format(at::MemoryFormat::ChannelsLast);
   const Mixture result{at::empty(batch.images.sizes(), options), at::empty(batch.images.sizes(), options)};
   const at::Tensor images = batch.images.to(device).contiguous();
+  const Operation operation("dpm::noise_step", {images}, {result.input, result.target});
   launch_noise_step(
       device, {images.const_data_ptr(), images.scalar_type() == at::kByte, result.input.mutable_data_ptr<float>(),
                result.target.mutable_data_ptr<float>(), rows.data(), examples.data(), epochs.data(), count, channels, spatial, key_of(batch.seed)});

@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "ops/launch.h"
+#include "profile.h"
 
 namespace dpm {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 at::Tensor probes_of(const Batch& batch, const at::Tensor& like) {
   const at::Tensor probes = at::empty_like(like);  // channels-last
   const std::int64_t channels = like.size(1), spatial = like.size(2) * like.size(3);
+  const Operation operation("dpm::normals", {}, {probes});
   for (std::size_t n = 0; n < batch.examples.size(); ++n) {
     float* const out = probes.mutable_data_ptr<float>() + static_cast<std::int64_t>(n) * channels * spatial;
     launch_normals(like.device(), {out, &batch.examples[n], 1, channels, spatial, key_of(batch.seed), static_cast<std::uint32_t>(Purpose::probe),

@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "ops/launch.h"
+#include "profile.h"
 #include "training/bound.h"
 #include "training/cross_entropy.h"
 #include "training/mixture.h"
@@ -176,6 +177,7 @@ void Training::accumulate(const Batch& batch, StepReport& report, const Cancella
   report.finite = std::isfinite(report.loss);
   if (!report.finite) return;
   if (cancellation) cancellation->throw_if_requested();
+  const PhaseScope phase(Phase::backward);
   const double scale = scale_.factor();
   if (scale != 1) gradient = gradient * scale;
   // The loss is of output minus target, and a learned forward step moves the target.
@@ -196,8 +198,11 @@ at::Tensor Training::loss_gradient(const Batch& batch, const at::Tensor& output,
   // The kernel reads and writes whole examples; a learned variance, the second half, is the bound's alone.
   const at::Tensor mean = halves ? output.narrow(1, 0, channels).contiguous(at::MemoryFormat::ChannelsLast) : output.detach();
   const at::Tensor by_mean = at::empty_like(mean);
-  launch_loss(output.device(), {mean.const_data_ptr<float>(), target.const_data_ptr<float>(), by_mean.mutable_data_ptr<float>(), report.losses.data(),
-                                batch.rows.data(), batch.total, count, mean.numel() / count, batch.loss, batch.loss_scale});
+  {
+    const Operation operation("dpm::loss", {mean, target}, {by_mean});
+    launch_loss(output.device(), {mean.const_data_ptr<float>(), target.const_data_ptr<float>(), by_mean.mutable_data_ptr<float>(),
+                                  report.losses.data(), batch.rows.data(), batch.total, count, mean.numel() / count, batch.loss, batch.loss_scale});
+  }
   at::Tensor gradient = by_mean;
   if (halves) {
     gradient = at::zeros_like(output);
@@ -208,6 +213,7 @@ at::Tensor Training::loss_gradient(const Batch& batch, const at::Tensor& output,
 }
 
 void Training::update(const Batch& batch, StepReport& report) {
+  const PhaseScope phase(Phase::update);
   const at::Device device = network_->device();
   const double scale = scale_.factor();
   report.loss_scale = scale;
@@ -239,7 +245,12 @@ void Training::update(const Batch& batch, StepReport& report) {
   a.second_correction = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2_, batch.step)));
   a.decay = decoupled_ ? 0.0f : static_cast<float>(weight_decay_);
   a.shrink = decoupled_ ? static_cast<float>(1 - batch.learning_rate * weight_decay_) : 1.0f;
-  launch_optimizer(device, a);
+  std::vector<at::Tensor> moved{network_->flat, gradients_, first_, second_};
+  moved.insert(moved.end(), averages_.begin(), averages_.end());
+  {
+    const Operation operation("dpm::optimizer", moved, moved);
+    launch_optimizer(device, a);
+  }
   scale_.updated();
   if (statistics_before_.defined()) {
     for (const at::Tensor& average : averages_) statistics_of(average).copy_(statistics_of(network_->flat));
