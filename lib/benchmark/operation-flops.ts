@@ -24,6 +24,9 @@ const convolutionBackward: Count = ([gradient = [], input = [], weight = []], ou
   return asked * convolution(transposed ? input : gradient, weight)
 }
 
+/** Of the image and the gradient of what it became. */
+const backwardWeight: Count = ([, gradient = []], [weight]) => convolution(gradient, weight?.shape ?? [])
+
 /** (…, m, k) by (…, k, n). */
 const product = (a: Shape = [], b: Shape = []): number => 2 * countOf(a) * (b.at(-1) ?? 1)
 
@@ -52,8 +55,8 @@ const counts: Readonly<Record<string, Count>> = {
   'aten::convolution_backward': convolutionBackward,
   'dpm::winograd_convolution': forward,
   'dpm::winograd_convolution_backward_input': ([gradient = [], weight = []]) => convolution(gradient, weight),
-  'dpm::winograd_convolution_backward_weight': ([, gradient = []], [weight]) =>
-    convolution(gradient, weight?.shape ?? []),
+  'dpm::winograd_convolution_backward_weight': backwardWeight,
+  'dpm::convolution_backward_weight': backwardWeight,
   'aten::mm': ([a, b]) => product(a, b),
   'aten::bmm': ([a, b]) => product(a, b),
   'aten::addmm': ([, a, b]) => product(a, b),

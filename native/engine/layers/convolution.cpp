@@ -94,6 +94,7 @@ struct Bfloat16Convolution : torch::autograd::Function<Bfloat16Convolution> {
     if (context->needs_input_grad(1)) {
       result[1] = at::empty(weight.sizes(), wide, at::MemoryFormat::ChannelsLast);
       if (context->saved_data["biased"].toBool()) result[2] = at::empty({weight.size(0)}, wide);
+      const Operation operation("dpm::convolution_backward_weight", {x, dy}, {result[1]});
       cpu::weight_gradient_amx({x.size(0), x.size(2), x.size(3), x.size(1), weight.size(0), size}, x.const_data_ptr<at::BFloat16>(),
                                dy.const_data_ptr<at::BFloat16>(), result[1].mutable_data_ptr<float>(),
                                result[2].defined() ? result[2].mutable_data_ptr<float>() : nullptr);
