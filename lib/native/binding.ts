@@ -281,6 +281,19 @@ export interface Binding {
     },
   ): Promise<{ mixed: TensorHandle; byJoint: TensorHandle | null }>
 
+  /**
+   * A layer of its own, `convolution`, `group-norm-silu`, `attention` or `dropout`, of its inputs in their places in memory
+   * (native/bindings/layer_alone.cpp), and where `byOutput` is given the gradient by every input: for tests.
+   */
+  layerAlone(
+    name: string,
+    inputs: readonly (TensorHandle | null)[],
+    byOutput: TensorHandle | null,
+    settings: NativeSettings,
+  ): Promise<{ output: TensorHandle; gradients: (TensorHandle | null)[] }>
+  /** A kernel of native/engine/ops/kernels.h, or with `fused: false` its twin of libtorch's operators: for tests. */
+  kernelAlone(name: string, inputs: readonly TensorHandle[], settings: NativeSettings): Promise<TensorHandle[]>
+
   networkCreate(kind: string, settings: NativeSettings, seed: number, device: string): Promise<NetworkHandle>
   /** The parameters of a network that is not built. */
   networkDescribe(kind: string, settings: NativeSettings): Promise<NativeParameter[]>
@@ -387,6 +400,8 @@ export const bindingNames = [
   'tensorConvert',
   'randomNormal',
   'attend',
+  'layerAlone',
+  'kernelAlone',
   'networkCreate',
   'networkDescribe',
   'networkParameters',

@@ -8,6 +8,8 @@ namespace dpm {
 void export_process(Napi::Env env, Napi::Object exports);
 void export_tensors(Napi::Env env, Napi::Object exports);
 void export_kernels(Napi::Env env, Napi::Object exports);
+void export_layer_alone(Napi::Env env, Napi::Object exports);
+void export_kernel_alone(Napi::Env env, Napi::Object exports);
 void export_networks(Napi::Env env, Napi::Object exports);
 void export_training(Napi::Env env, Napi::Object exports);
 void export_profiles(Napi::Env env, Napi::Object exports);

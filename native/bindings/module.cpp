@@ -35,6 +35,8 @@ extern "C" __attribute__((visibility("default"))) napi_value dpm_core_init(napi_
     dpm::export_process(env, exports);
     dpm::export_tensors(env, exports);
     dpm::export_kernels(env, exports);
+    dpm::export_layer_alone(env, exports);
+    dpm::export_kernel_alone(env, exports);
     dpm::export_networks(env, exports);
     dpm::export_training(env, exports);
     dpm::export_profiles(env, exports);

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "error.h"
+#include "layers/differentiated_once.h"
 #include "layers/layers.h"
 #include "ops/attention_cpu.h"
 #include "profile.h"
@@ -68,6 +69,7 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    check_differentiated_once("attention");
     const auto saved = context->get_saved_variables();
     const at::Tensor &joint = saved[0], &statistics = saved[1];
     const at::Tensor by_mixed = gradients[0].to(joint.scalar_type()).contiguous();

@@ -11,6 +11,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "layers/differentiated_once.h"
 #include "layers/initializers.h"
 #include "layers/layers.h"
 #include "ops/weight_gradient_amx.h"
@@ -47,6 +48,7 @@ struct WinogradConvolution : torch::autograd::Function<WinogradConvolution> {
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    check_differentiated_once("convolution");
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1];
     const at::Tensor dy = channels_last(gradients[0].to(at::kFloat));

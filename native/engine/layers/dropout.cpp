@@ -12,6 +12,7 @@ namespace {
 at::Tensor masked(const at::Tensor& given, const DropoutKeys& keys, std::uint32_t site, double probability) {
   const at::Tensor x = given.to(at::kFloat);
   const at::Tensor out = at::empty_like(x);
+  if (x.numel() == 0) return out.to(given.scalar_type());
   const Operation operation("dpm::dropout", {x}, {out});
   launch_dropout(x.device(), {x.const_data_ptr<float>(), out.mutable_data_ptr<float>(), keys.examples, keys.epochs, x.size(0), x.numel() / x.size(0),
                               keys.key, site, static_cast<float>(probability)});

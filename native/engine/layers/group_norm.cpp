@@ -7,6 +7,8 @@
 #include <ATen/ops/mul.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "error.h"
+#include "layers/differentiated_once.h"
 #include "layers/layers.h"
 #include "ops/group_norm_silu.h"
 #include "profile.h"
@@ -46,6 +48,9 @@ GroupNormSilu arguments_of(const torch::autograd::variable_list& inputs, const a
           epsilon};
 }
 
+// Half precision, where autocast has made x so, as float32.
+at::Tensor at_least_single(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
+
 // N×C → N×C×1×1.
 at::Tensor spread(const at::Tensor& t) { return t.unsqueeze(-1).unsqueeze(-1); }
 
@@ -72,6 +77,7 @@ struct FusedGroupNormSilu : torch::autograd::Function<FusedGroupNormSilu> {
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    check_differentiated_once("group norm");
     const auto saved = context->get_saved_variables();
     const at::Tensor out = gradients[0].to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
     const at::Tensor x = at::empty_like(saved[0]);
@@ -93,15 +99,18 @@ GroupNorm::GroupNorm(ParameterList& list, const std::string& name, std::int64_t 
     : weight_(list.add(name + ".weight", {channels}, {Initializer::Kind::ones, 0})),
       bias_(list.add(name + ".bias", {channels}, {Initializer::Kind::zeros, 0})),
       groups_(groups),
-      epsilon_(epsilon) {}
+      epsilon_(epsilon) {
+  DPM_CHECK(groups >= 1 && channels % groups == 0, "DPM_INVALID_OPTION",
+            "The groups of a norm, " + std::to_string(groups) + ", do not divide its " + std::to_string(channels) + " channels.");
+}
 
 at::Tensor GroupNorm::operator()(const Pass& pass, const at::Tensor& x) const {
-  return at::group_norm(x.to(at::kFloat), groups_, pass[weight_], pass[bias_], epsilon_);
+  return at::group_norm(at_least_single(x), groups_, pass[weight_], pass[bias_], epsilon_);
 }
 
 at::Tensor GroupNorm::silu(const Pass& pass, const at::Tensor& x, const Modulation& modulation) const {
   // The kernel gives each example to one thread: with fewer examples than threads libtorch's own is the faster.
-  if (x.is_cpu() && pass.fused_norms && !pass.twice && x.size(0) >= at::get_num_threads() && x.numel() > 0) {
+  if (x.is_cpu() && pass.fused_norms && !pass.twice && x.scalar_type() != at::kDouble && x.size(0) >= at::get_num_threads() && x.numel() > 0) {
     return FusedGroupNormSilu::apply(x.to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast), pass[weight_], pass[bias_],
                                      present_or_empty(modulation.offset, pass[weight_]), present_or_empty(modulation.scale, pass[weight_]),
                                      present_or_empty(modulation.shift, pass[weight_]), groups_, epsilon_);

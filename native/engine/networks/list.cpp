@@ -1,5 +1,4 @@
 // The list of networks: a new one is a line here, a file beside this one, and an options file in lib/networks.
-#include <cstdlib>
 #include <functional>
 #include <map>
 
@@ -18,6 +17,7 @@
 #include "networks/u_vit.h"
 #include "networks/unet.h"
 #include "networks/unet_2d.h"
+#include "ops/switches.h"
 
 namespace dpm {
 namespace {
@@ -43,25 +43,20 @@ const std::map<std::string, Make>& networks() {
   return *list;
 }
 
-bool unless_zero(const char* name) {
-  const char* const set = std::getenv(name);
-  return set == nullptr || std::string(set) != "0";
-}
-
 }  // namespace
 
 bool fused_norms_by_default() {
-  static const bool on = unless_zero("DPM_TORCH_FUSED_NORMS");
+  static const bool on = switched_on("DPM_TORCH_FUSED_NORMS");
   return on;
 }
 
 bool fused_attention_by_default() {
-  static const bool on = unless_zero("DPM_TORCH_FUSED_ATTENTION");
+  static const bool on = switched_on("DPM_TORCH_FUSED_ATTENTION");
   return on;
 }
 
 bool winograd_by_default() {
-  static const bool on = unless_zero("DPM_TORCH_WINOGRAD");
+  static const bool on = switched_on("DPM_TORCH_WINOGRAD");
   return on;
 }
 

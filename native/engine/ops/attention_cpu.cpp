@@ -5,8 +5,10 @@
 #include <c10/util/Half.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <new>
+#include <string>
 
 #include "ops/attention_narrow_heads.h"
 
@@ -74,11 +76,23 @@ void run_baseline(std::int64_t positions, std::int64_t width, const Task& task, 
   run<Baseline>(positions, width, task, scratch);
 }
 
+// The widest set of the processor, or with DPM_TORCH_FUSED_ATTENTION=avx2 or =baseline a narrower one, so that all can be tested.
+enum class InstructionSet { baseline, avx2, avx512 };
+
+InstructionSet instruction_set() {
+  static const InstructionSet chosen = [] {
+    const char* const set = std::getenv("DPM_TORCH_FUSED_ATTENTION");
+    const std::string most = set ? set : "";
+    if (most == "baseline" || !__builtin_cpu_supports("x86-64-v3")) return InstructionSet::baseline;
+    return most == "avx2" || !__builtin_cpu_supports("x86-64-v4") ? InstructionSet::avx2 : InstructionSet::avx512;
+  }();
+  return chosen;
+}
+
 template <typename Task>
 auto runner() {
-  if (__builtin_cpu_supports("x86-64-v4")) return run_avx512<Task>;
-  if (__builtin_cpu_supports("x86-64-v3")) return run_avx2<Task>;
-  return run_baseline<Task>;
+  const InstructionSet set = instruction_set();
+  return set == InstructionSet::avx512 ? run_avx512<Task> : set == InstructionSet::avx2 ? run_avx2<Task> : run_baseline<Task>;
 }
 
 // What size() says of the head that needs the most, whatever the instruction set.

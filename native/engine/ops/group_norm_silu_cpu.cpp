@@ -34,6 +34,8 @@ inline __attribute__((always_inline)) float sigmoid_of(float z) { return 1.0f / 
 // Rows that are summed in float32 before they join a float64 sum.
 constexpr std::int64_t kRows = 32;
 
+// Sums of x - x_0 and of its squares over each column, x_0 the column's first number: squares of x itself would lose the
+// variance of numbers that lie far from zero.
 DPM_PER_INSTRUCTION_SET void column_sums(const float* __restrict x, std::int64_t positions, std::int64_t channels, double* sums, double* squares,
                                          float* work) {
   float* __restrict sum = work;
@@ -44,8 +46,9 @@ DPM_PER_INSTRUCTION_SET void column_sums(const float* __restrict x, std::int64_t
     for (std::int64_t s = start; s < end; ++s) {
       const float* __restrict row = x + s * channels;
       for (std::int64_t c = 0; c < channels; ++c) {
-        sum[c] += row[c];
-        square[c] += row[c] * row[c];
+        const float value = row[c] - x[c];
+        sum[c] += value;
+        square[c] += value * value;
       }
     }
     for (std::int64_t c = 0; c < channels; ++c) {
@@ -134,18 +137,21 @@ void group_norm_silu(const GroupNormSilu& a, float* y) {
       column_sums(a.x + n * size, a.positions, a.channels, sums.data(), squares.data(), work.data());
       const auto rows = static_cast<double>(a.positions);
       for (std::int64_t g = 0; g < a.groups; ++g) {
+        // What the numbers of a column are counted from, the offset included.
+        const auto start = [&](std::int64_t c) { return double{a.x[n * size + c]} + (a.offset ? double{a.offset[n * a.channels + c]} : 0.0); };
         double total = 0, total_squares = 0;
         for (std::int64_t c = g * per_group; c < (g + 1) * per_group; ++c) {
-          const auto at = static_cast<std::size_t>(c);
-          const double offset = a.offset ? double{a.offset[n * a.channels + c]} : 0.0;
-          const double moved = sums[at] + rows * offset;
-          total += moved;
-          total_squares += squares[at] + offset * (2 * sums[at] + rows * offset);
-          a.sums[n * a.channels + c] = static_cast<float>(moved);
+          const double sum = sums[static_cast<std::size_t>(c)] + rows * start(c);
+          total += sum;
+          a.sums[n * a.channels + c] = static_cast<float>(sum);
         }
         const double elements = rows * static_cast<double>(per_group);
         const double mean = total / elements;
-        const double variance = std::max(0.0, total_squares / elements - mean * mean);
+        for (std::int64_t c = g * per_group; c < (g + 1) * per_group; ++c) {
+          const double apart = start(c) - mean;
+          total_squares += squares[static_cast<std::size_t>(c)] + apart * (2 * sums[static_cast<std::size_t>(c)] + rows * apart);
+        }
+        const double variance = std::max(0.0, total_squares / elements);
         a.means[n * a.groups + g] = static_cast<float>(mean);
         a.inverse[n * a.groups + g] = static_cast<float>(1.0 / std::sqrt(variance + a.epsilon));
       }

@@ -18,7 +18,7 @@ namespace {
 constexpr std::int64_t kGrain = 1 << 14;
 
 DPM_PER_INSTRUCTION_SET void combine_range(const CombineArguments& a, std::int64_t begin, std::int64_t end) {
-  float* __restrict out = a.out;
+  float* const out = a.out;  // may be one of the terms
   const int count = a.terms_count;
   if (count == 2) {  // the commonest, in one pass
     const float* x = a.terms[0];

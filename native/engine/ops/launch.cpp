@@ -6,6 +6,8 @@
 
 #include "cuda/open_cuda_kernels.h"
 #include "error.h"
+#include "ops/operators.h"
+#include "ops/switches.h"
 #include "profile.h"
 
 namespace dpm {
@@ -43,12 +45,42 @@ void launch(const at::Device& device, const Arguments& arguments, void (*on_cpu)
 }  // namespace
 
 void launch_normals(const at::Device& device, const NormalArguments& a) { launch(device, a, cpu::normals, &CudaKernels::normals); }
-void launch_noise_step(const at::Device& device, const NoiseStepArguments& a) { launch(device, a, cpu::noise_step, &CudaKernels::noise_step); }
-void launch_combine(const at::Device& device, const CombineArguments& a) { launch(device, a, cpu::combine, &CudaKernels::combine); }
-void launch_ratio(const at::Device& device, const RatioArguments& a) { launch(device, a, cpu::ratio, &CudaKernels::ratio); }
-void launch_loss(const at::Device& device, const LossArguments& a) { launch(device, a, cpu::loss, &CudaKernels::loss); }
-void launch_optimizer(const at::Device& device, const OptimizerArguments& a) { launch(device, a, cpu::optimizer, &CudaKernels::optimizer); }
-void launch_dropout(const at::Device& device, const DropoutArguments& a) { launch(device, a, cpu::dropout, &CudaKernels::dropout); }
+
+void launch_noise_step(const at::Device& device, const NoiseStepArguments& a) {
+  static const bool on = switched_on("DPM_TORCH_FUSED_NOISE");
+  if (on) return launch(device, a, cpu::noise_step, &CudaKernels::noise_step);
+  operators::noise_step(device, a);
+}
+
+void launch_combine(const at::Device& device, const CombineArguments& a) {
+  static const bool on = switched_on("DPM_TORCH_FUSED_COMBINE");
+  if (on) return launch(device, a, cpu::combine, &CudaKernels::combine);
+  operators::combine(device, a);
+}
+
+void launch_ratio(const at::Device& device, const RatioArguments& a) {
+  static const bool on = switched_on("DPM_TORCH_FUSED_RATIO");
+  if (on) return launch(device, a, cpu::ratio, &CudaKernels::ratio);
+  operators::ratio(device, a);
+}
+
+void launch_loss(const at::Device& device, const LossArguments& a) {
+  static const bool on = switched_on("DPM_TORCH_FUSED_LOSS");
+  if (on) return launch(device, a, cpu::loss, &CudaKernels::loss);
+  operators::loss(device, a);
+}
+
+void launch_optimizer(const at::Device& device, const OptimizerArguments& a) {
+  static const bool on = switched_on("DPM_TORCH_FUSED_OPTIMIZER");
+  if (on) return launch(device, a, cpu::optimizer, &CudaKernels::optimizer);
+  operators::optimizer(device, a);
+}
+
+void launch_dropout(const at::Device& device, const DropoutArguments& a) {
+  static const bool on = switched_on("DPM_TORCH_FUSED_DROPOUT");
+  if (on) return launch(device, a, cpu::dropout, &CudaKernels::dropout);
+  operators::dropout(device, a);
+}
 
 double launch_squared_norm(const at::Tensor& flat) {
   const Operation operation("dpm::squared_norm", {flat}, {});
