@@ -2,7 +2,8 @@
  * How fast a recipe's network trains and is evaluated on this machine, with data made up from the counter; and, as a
  * profile, where the time goes.
  */
-import { throwIfAborted } from '../errors.js'
+import type { PublishedShape } from '../datasets/define-data-set.js'
+import { expected, throwIfAborted } from '../errors.js'
 import { call, callSync } from '../native/call.js'
 import type { RunOptions, RunSettings } from '../training/run-options.js'
 import { newSettings, type Partially } from '../training/trainer-options.js'
@@ -18,6 +19,8 @@ export interface BenchmarkPlace {
   readonly works?: readonly BenchmarkWork[]
   /** Steps, and evaluations, that are timed; as many again are profiled. Default 5. */
   readonly steps?: number
+  /** Shape and number of classes of the data; as it is published when absent. */
+  readonly shape?: PublishedShape
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: (progress: BenchmarkProgress) => void
 }
@@ -71,10 +74,14 @@ const works: readonly BenchmarkWork[] = ['training', 'evaluation']
  *   DPM_DEVICE_UNAVAILABLE, DPM_OUT_OF_MEMORY, DPM_NON_FINITE, and what loading native code throws
  */
 export async function benchmark(options: BenchmarkOptions): Promise<Benchmark> {
-  const { works: asked = works, steps = 5, signal, onProgress, ...rest } = options
+  const { works: asked = works, steps = 5, shape, signal, onProgress, ...rest } = options
+  if (!Number.isSafeInteger(steps) || steps < 1) throw expected('a whole number of at least 1', 'steps', steps)
+  if (!Array.isArray(asked) || asked.length === 0 || asked.some((work) => !works.includes(work))) {
+    throw expected(`a list of ${works.join(' and ')}, or one of them`, 'works', asked)
+  }
   const settings = newSettings(rest)
   throwIfAborted(signal)
-  await using workload = await Workload.create(settings, signal)
+  await using workload = await Workload.create(settings, shape, signal)
   const turns = 1 + asked.length * (warmups + 2 * steps)
   let done = 0
   const tell = (part: BenchmarkProgress['part']): void => onProgress?.({ part, fraction: done++ / turns })
@@ -113,7 +120,8 @@ async function measure(
     for (let turn = 0; turn < warmups + 2 * steps; turn++) {
       tell()
       const batch = work === 'training' ? await workload.nextBatch() : undefined
-      const recorded = turn < warmups + steps ? undefined : profile
+      // In turn, so that what else the machine does slows both alike.
+      const recorded = turn >= warmups && (turn - warmups) % 2 === 1 ? profile : undefined
       const began = performance.now()
       if (batch) await workload.train(batch, signal, recorded)
       else await workload.evaluate(signal, recorded)

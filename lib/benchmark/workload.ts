@@ -1,6 +1,7 @@
 /** A run's network at work on made-up data: its training steps, and its evaluations as sampling makes them. */
 import { type Batch, createBatches } from '../datasets/batches.js'
 import type { DataSet } from '../datasets/data-set.js'
+import type { PublishedShape } from '../datasets/define-data-set.js'
 import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { isLearned } from '../diffusion/posterior.js'
 import { requireTrainable } from '../diffusion/trainable.js'
@@ -62,16 +63,21 @@ export class Workload implements AsyncDisposable {
 
   /**
    * Makes up the data and builds network and optimizer.
+   * @param shape of the data; as it is published when undefined.
    * @throws DpmError DPM_INVALID_OPTION, DPM_DEVICE_UNAVAILABLE, DPM_OUT_OF_MEMORY, and what opening the data throws where only
    *   its files say its shape
    */
-  static async create(settings: RunSettings, signal?: AbortSignal): Promise<Workload> {
+  static async create(
+    settings: RunSettings,
+    shape: PublishedShape | undefined,
+    signal?: AbortSignal,
+  ): Promise<Workload> {
     requireTrainable(settings.diffusion)
     requireProcess(settings.network, settings.diffusion)
     const process = createProcess(settings.diffusion)
     const device = await resolveDevice(settings.device)
     const { batch, flip } = settings.training
-    const dataSet = await madeUpData(settings.data, batch, signal)
+    const dataSet = await madeUpData(settings.data, batch, shape, signal)
     let state: TrainState | undefined
     try {
       requireVectors(settings, dataSet)

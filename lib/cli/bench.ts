@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { Command } from 'commander'
 import type { Benchmark, BenchmarkProgress } from '../benchmark/benchmark.js'
+import type { PublishedShape } from '../datasets/define-data-set.js'
 import { DpmError } from '../errors.js'
 import { type Assignment, assign } from '../options/assign.js'
 import type { RunSettings } from '../training/run-options.js'
@@ -66,7 +67,7 @@ async function run(recipe: string, flags: BenchFlags): Promise<void> {
   if (flags.shapes && !flags.profile) {
     throw new DpmError('DPM_INVALID_OPTION', '--shapes is about the lines of --profile: give both.')
   }
-  const settings = await resolveSettings(recipe, flags)
+  const { settings, shape } = await resolveRun(recipe, flags)
   const { benchmark } = await import('../benchmark/benchmark.js')
   const out = flags.out ?? (flags.profile ? 'profile' : undefined)
   if (out !== undefined) {
@@ -83,6 +84,7 @@ async function run(recipe: string, flags: BenchFlags): Promise<void> {
       const result = await benchmark({
         ...settings,
         steps: flags.steps,
+        ...(shape ? { shape } : {}),
         ...(works ? { works } : {}),
         signal,
         onProgress,
@@ -98,12 +100,20 @@ async function run(recipe: string, flags: BenchFlags): Promise<void> {
 
 const partWords = { machine: 'the machine', training: 'training steps', evaluation: 'evaluations' } as const
 
-/** Of a recipe or a run, with the flags laid over it. @throws DpmError DPM_INVALID_OPTION, DPM_FILE_MISSING, DPM_FILE_INVALID */
-async function resolveSettings(recipe: string, flags: BenchFlags): Promise<RunSettings> {
+/**
+ * Of a recipe or a run, with the flags laid over it; and the shape of the data that a run has a checkpoint of.
+ * @throws DpmError DPM_INVALID_OPTION, DPM_FILE_MISSING, DPM_FILE_INVALID
+ */
+async function resolveRun(
+  recipe: string,
+  flags: BenchFlags,
+): Promise<{ readonly settings: RunSettings; readonly shape: PublishedShape | undefined }> {
   const { isRunFolder, RunFolder } = await import('../training/run-folder.js')
   const { readRecipe } = await import('../training/recipes.js')
   const { runOptions } = await import('../training/run-options.js')
-  const base = (await isRunFolder(recipe)) ? (await RunFolder.open(recipe)).config : readRecipe(recipe)
+  const isRun = (await isRunFolder(recipe)) || (recipe.includes('/') && !recipe.endsWith('.json'))
+  const folder = isRun ? await RunFolder.open(recipe) : undefined
+  const base = folder?.config ?? readRecipe(recipe)
   const given: readonly (readonly [path: readonly string[], value: unknown])[] = [
     [['training', 'batch'], flags.batch],
     [['precision'], flags.precision],
@@ -112,7 +122,19 @@ async function resolveSettings(recipe: string, flags: BenchFlags): Promise<RunSe
   ]
   const changes = given.flatMap(([path, value]) => (value === undefined ? [] : [{ path, value }]))
   const all = [...changes, ...(flags.set ?? [])]
-  return runOptions.parse(assign(base as Readonly<Record<string, unknown>>, all), recipe)
+  const settings = runOptions.parse(assign(base as Readonly<Record<string, unknown>>, all), recipe)
+  const isOtherData = all.some(({ path }) => path[0] === 'data')
+  return { settings, shape: folder && !isOtherData ? await shapeOf(folder.checkpoints) : undefined }
+}
+
+/** Of the data that the newest checkpoint was trained on. */
+async function shapeOf(checkpoints: string): Promise<PublishedShape | undefined> {
+  const { findLatest } = await import('../checkpoints/checkpoint-folder.js')
+  const latest = await findLatest(checkpoints, () => undefined)
+  if (latest === undefined) return undefined
+  const { Checkpoint } = await import('../checkpoints/checkpoint.js')
+  await using checkpoint = await Checkpoint.open(latest)
+  return { ...checkpoint.image, classes: checkpoint.classes.length }
 }
 
 function profiles(result: Benchmark, flags: BenchFlags): string[] {

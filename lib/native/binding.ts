@@ -220,7 +220,7 @@ export interface NativeOperation {
   readonly calls: number
   /** Without the operations inside. */
   readonly seconds: number
-  /** Of its tensors, without what the operations inside count; views move none. */
+  /** Of its tensors, without those that operations inside have read or written; views move none. */
   readonly bytesRead: number
   readonly bytesWritten: number
 }

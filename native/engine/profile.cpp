@@ -14,7 +14,8 @@ namespace {
 // What an operation was given or gave, as far as it is tensors.
 struct Operands {
   std::vector<Profile::Operand> list;
-  std::vector<const void*> memory;
+  std::vector<const void*> memory;  // of the storage, which views share
+  std::vector<const void*> begin;   // of the first element
   std::vector<double> bytes;
   std::optional<c10::Device> gpu;
 
@@ -22,11 +23,13 @@ struct Operands {
     if (!tensor.defined()) {
       list.push_back({});
       memory.push_back(nullptr);
+      begin.push_back(nullptr);
       bytes.push_back(0);
       return;
     }
     list.push_back({tensor.sizes().vec(), tensor.scalar_type()});
     memory.push_back(tensor.has_storage() ? tensor.storage().data() : nullptr);
+    begin.push_back(tensor.has_storage() ? static_cast<const char*>(memory.back()) + tensor.storage_offset() * tensor.element_size() : nullptr);
     // What is expanded is there once.
     double size = static_cast<double>(tensor.element_size());
     for (std::int64_t i = 0; i < tensor.dim(); ++i) {
@@ -46,12 +49,6 @@ struct Operands {
   }
 
   bool shares(const void* other) const { return other != nullptr && std::find(memory.begin(), memory.end(), other) != memory.end(); }
-
-  double total() const {
-    double sum = 0;
-    for (const double size : bytes) sum += size;
-    return sum;
-  }
 };
 
 void append(std::string& key, const Operands& operands) {
@@ -65,10 +62,6 @@ void append(std::string& key, const Operands& operands) {
 
 bool starts_with(std::string_view name, std::string_view start) { return name.substr(0, start.size()) == start; }
 
-struct Traffic {
-  double read = 0, written = 0;
-};
-
 // In place, but only in the way that memory is seen.
 bool is_view_in_place(std::string_view name) {
   static const auto* const names = new std::set<std::string_view>{"aten::as_strided_", "aten::squeeze_", "aten::unsqueeze_", "aten::t_",
@@ -76,24 +69,48 @@ bool is_view_in_place(std::string_view name) {
   return names->count(name) > 0;
 }
 
-// Of an operation as if it made no others. Autograd's nodes only call operations, an allocation writes nothing, and what gives
-// its argument's memory back without writing to it (`add_`, overloads `out`) is a view.
-Traffic traffic_of(const at::RecordFunction& record, const Operands& inputs, const Operands& outputs) {
+// Places in memory that were read and written, counted once.
+struct Places {
+  std::vector<const void*> read, written;
+
+  void add(const Places& others) {
+    read.insert(read.end(), others.read.begin(), others.read.end());
+    written.insert(written.end(), others.written.begin(), others.written.end());
+  }
+};
+
+struct Traffic {
+  double read = 0, written = 0;
+};
+
+// Bytes of the operands that are not among the places, to which they are added.
+double count(const Operands& operands, std::size_t i, std::vector<const void*>& places) {
+  const void* const begin = operands.begin[i];
+  if (std::find(places.begin(), places.end(), begin) != places.end()) return 0;
+  places.push_back(begin);
+  return operands.bytes[i];
+}
+
+// What an operation itself reads and writes of its operands: operations inside it may have touched some of them. Autograd's
+// nodes only call operations, an allocation writes nothing, and what gives its argument's memory back without writing to it
+// (`add_`, overloads `out`) is a view.
+Traffic traffic_of(const at::RecordFunction& record, const Operands& inputs, const Operands& outputs, Places& inside) {
   const std::string_view name = record.name(), overload = record.overload_name();
   if (record.scope() != at::RecordScope::FUNCTION) return {};
-  if (starts_with(name, "dpm::")) return {inputs.total(), outputs.total()};
   if (starts_with(name, "aten::empty") || starts_with(name, "aten::new_empty") || starts_with(name, "aten::resize") || is_view_in_place(name))
     return {};
-  const bool writes = (!name.empty() && name.back() == '_') || overload.find("out") != std::string_view::npos;
-  Traffic traffic{inputs.total(), 0};
+  const bool writes = starts_with(name, "dpm::") || (!name.empty() && name.back() == '_') || overload.find("out") != std::string_view::npos;
+  const auto is_written = [&](std::size_t i) { return writes || !inputs.shares(outputs.memory[i]); };
+  bool any_written = outputs.list.empty();
+  for (std::size_t i = 0; i < outputs.list.size(); ++i) any_written = any_written || is_written(i);
+  if (!any_written) return {};
+  Traffic traffic;
   for (std::size_t i = 0; i < outputs.list.size(); ++i) {
-    if (writes || !inputs.shares(outputs.memory[i])) traffic.written += outputs.bytes[i];
+    if (is_written(i)) traffic.written += count(outputs, i, inside.written);
   }
-  const bool given_back = std::any_of(outputs.memory.begin(), outputs.memory.end(), [&](const void* memory) { return inputs.shares(memory); });
-  if (given_back && traffic.written == 0) return {};
-  // Overwritten, not read.
+  // The first is overwritten, not read.
   const bool overwrites = name == "aten::copy_" || name == "aten::fill_" || name == "aten::zero_";
-  if (overwrites && !inputs.bytes.empty()) traffic.read -= inputs.bytes[0];
+  for (std::size_t i = overwrites ? 1 : 0; i < inputs.list.size(); ++i) traffic.read += count(inputs, i, inside.read);
   return traffic;
 }
 
@@ -121,7 +138,7 @@ struct Profile::Frame : at::ObserverContext {
   std::string key;
   Clock::time_point began;
   double inside = 0;  // seconds of operations within, recording included
-  Traffic counted;    // by operations within
+  Places places;      // that operations within have counted
 
   static thread_local Frame* innermost;
 };
@@ -157,7 +174,7 @@ void Profile::ended(const at::RecordFunction& record, at::ObserverContext* conte
   for (const c10::IValue& value : record.outputs()) outputs.add(value);
   if (const auto gpu = outputs.gpu ? outputs.gpu : frame->inputs.gpu) c10::impl::VirtualGuardImpl(gpu->type()).synchronizeDevice(gpu->index());
   const auto end = Clock::now();
-  const Traffic own = traffic_of(record, frame->inputs, outputs);
+  const Traffic own = traffic_of(record, frame->inputs, outputs, frame->places);
   frame->key += '>';
   append(frame->key, outputs);
   const std::lock_guard lock(profile->mutex_);
@@ -171,14 +188,13 @@ void Profile::ended(const at::RecordFunction& record, at::ObserverContext* conte
   }
   ++entry.calls;
   entry.seconds += std::max(0.0, seconds_of(end - frame->began) - frame->inside);
-  entry.bytes_read += std::max(0.0, own.read - frame->counted.read);
-  entry.bytes_written += std::max(0.0, own.written - frame->counted.written);
+  entry.bytes_read += own.read;
+  entry.bytes_written += own.written;
   const auto left = Clock::now();
   profile->totals_.overhead += seconds_of(left - end);
   if (frame->outer == nullptr) return;
   frame->outer->inside += seconds_of(left - frame->began);
-  frame->outer->counted.read += std::max(own.read, frame->counted.read);
-  frame->outer->counted.written += std::max(own.written, frame->counted.written);
+  frame->outer->places.add(frame->places);
 }
 
 void Profile::reportMemoryUsage(void*, std::int64_t size, std::size_t, std::size_t, c10::Device) {

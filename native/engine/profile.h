@@ -53,7 +53,7 @@ class Profile : public c10::MemoryReportingInfoBase {
     Phase phase;
     std::vector<Operand> inputs, outputs;
     std::int64_t calls = 0;
-    // Without the operations inside: their time, and the bytes that these count themselves. A view moves none.
+    // Without the operations inside: their time, and what they have read or written of the same memory. A view moves nothing.
     double seconds = 0;
     double bytes_read = 0, bytes_written = 0;
   };
