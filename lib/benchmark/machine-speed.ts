@@ -23,11 +23,11 @@ export interface MachineSpeed {
 
 /** The convolution that `npm run bench` measures too. */
 const convolution = { count: 16, channels: 128, size: 32 } as const
-const convolutions = 20
+const convolutions = 12
 const copiedBytes = 2 ** 28
-const copies = 8
+const copies = 5
 
-/** Some two seconds. @throws DpmError DPM_ABORTED, DPM_OUT_OF_MEMORY */
+/** Some second. @throws DpmError DPM_ABORTED, DPM_OUT_OF_MEMORY */
 export async function measureMachine(
   device: string,
   precision: Precision,
