@@ -1,5 +1,19 @@
 #!/usr/bin/env node
-// The table of docs/scaling.md: what a training step costs on 1 to 512 GPUs, on paper. Prints Markdown.
+// The tables of docs/scaling.md, as Markdown: what a training step costs on 1 to 512 GPUs, on paper; with --measure, what
+// more threads and a larger network cost on this machine.
+import { parseArgs } from 'node:util'
+import { measureGrowth } from './growth.mjs'
+
+const { values: flags } = parseArgs({
+  options: {
+    measure: { type: 'boolean', default: false },
+    python: { type: 'string', default: process.env.BENCH_PYTHON ?? 'python3' },
+    source: { type: 'string' },
+    only: { type: 'string', default: 'A,C' },
+    rounds: { type: 'string', default: '3' },
+    threads: { type: 'string', default: '2' },
+  },
+})
 
 /** Counted, not estimated: `peer.flops`, and what autograd keeps (saved tensors in float32), per image. */
 const networks = [
@@ -35,19 +49,27 @@ function step({ parameters, flops, kept, batch }, gpus) {
 }
 
 const ms = (seconds) => (seconds * 1000).toPrecision(3)
-for (const network of networks) {
-  console.log(`\n### ${network.name}\n`)
-  console.log(
-    '| GPUs | images each | arithmetic, ms | memory, ms | all-reduce, ms | step, ms | images/s | efficiency | limit |',
-  )
-  console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- |')
-  const alone = step(network, 1).seconds
-  for (let gpus = 1; gpus <= network.most; gpus *= 2) {
-    const { images, arithmetic, traffic, exchange, seconds, limit } = step(network, gpus)
-    const speed = Math.round(network.batch / seconds)
-    const efficiency = Math.round((100 * alone) / seconds / gpus)
+
+function onPaper() {
+  for (const network of networks) {
+    console.log(`\n### ${network.name}\n`)
     console.log(
-      `| ${gpus} | ${images} | ${ms(arithmetic)} | ${ms(traffic)} | ${ms(exchange)} | ${ms(seconds)} | ${speed} | ${efficiency} % | ${limit} |`,
+      '| GPUs | images each | arithmetic, ms | memory, ms | all-reduce, ms | step, ms | images/s | efficiency | limit |',
     )
+    console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- |')
+    const alone = step(network, 1).seconds
+    for (let gpus = 1; gpus <= network.most; gpus *= 2) {
+      const { images, arithmetic, traffic, exchange, seconds, limit } = step(network, gpus)
+      const speed = Math.round(network.batch / seconds)
+      const efficiency = Math.round((100 * alone) / seconds / gpus)
+      console.log(
+        `| ${gpus} | ${images} | ${ms(arithmetic)} | ${ms(traffic)} | ${ms(exchange)} | ${ms(seconds)} | ${speed} | ${efficiency} % | ${limit} |`,
+      )
+    }
   }
 }
+
+if (flags.measure) {
+  const only = flags.only.split(',').filter((name) => name !== '')
+  await measureGrowth({ ...flags, only, rounds: Number(flags.rounds), threads: Number(flags.threads) })
+} else onPaper()

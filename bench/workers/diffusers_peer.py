@@ -145,10 +145,17 @@ def ready(**_):
 
 
 commands = {f.__name__: f for f in [build, load, train, forward, convolution, describe, memory, flops, ready]}
-for line in sys.stdin:
-    request = json.loads(line)
-    try:
-        answer = commands[request.pop("command")](**request)
-    except Exception as error:  # the runner says what failed
-        answer = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(answer), flush=True)
+
+
+def serve():
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = commands[request.pop("command")](**request)
+        except Exception as error:  # the runner says what failed
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,7 +1,7 @@
 // Our side of a measurement: a process that does what it is told, a line of JSON at a time, and answers with one.
 import { answerRequests } from './answer.mjs'
 
-const { Network, Tensor } = await import('../../dist/index.js')
+const { Diffusion, Network, Tensor } = await import('../../dist/index.js')
 const { call } = await import('../../dist/native/call.js')
 const { rowFields } = await import('../../dist/native/binding.js')
 const { writeSafetensors } = await import('../../dist/checkpoints/safetensors.js')
@@ -22,10 +22,26 @@ async function build({ config, batch, precision, threads }) {
     { ...named, classConditional: classes > 0, nullClass: false },
     { image: { channels: 3, height: size, width: size }, classes, device: 'cpu' },
   )
-  settings = { size, classes, batch, precision }
+  return prepare({ size, classes, batch, precision })
+}
+
+/** The network of a checkpoint, where it comes from elsewhere. */
+async function open({ path, size, classes, batch, precision, threads }) {
+  await call(undefined, (binding) => binding.setThreads(threads))
+  network = (await Diffusion.load(path, { device: 'cpu' })).network
+  return prepare({ size, classes, batch, precision })
+}
+
+async function prepare(chosen) {
+  settings = chosen
   const optimizer = { optimizer: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clipNorm: 1 }
   training = await call(undefined, (binding) =>
-    binding.trainingCreate(network.handle, { ...optimizer, averages: 1, activationCheckpointing: false, precision }),
+    binding.trainingCreate(network.handle, {
+      ...optimizer,
+      averages: 1,
+      activationCheckpointing: false,
+      precision: settings.precision,
+    }),
   )
   return { parameters: network.size }
 }
@@ -51,8 +67,8 @@ function forwardOnce(x) {
   return network.forward(x, labels(), { classes: classes(), gradient: false, precision: settings.precision })
 }
 
-/** The weights, an input and our output for it, for the peer to take. */
-async function write({ path }) {
+/** An input and our output for it, and the weights unless the peer has them, for the peer to take. */
+async function write({ path, weights = true }) {
   const x = input()
   const pass = await forwardOnce(x)
   const sources = []
@@ -65,7 +81,7 @@ async function write({ path }) {
     })
   add('x', x)
   add('output', pass.output)
-  for (const { name } of network.parameters) add(`network.${name}`, await network.read(name))
+  for (const { name } of weights ? network.parameters : []) add(`network.${name}`, await network.read(name))
   await writeSafetensors(path, sources)
   return {}
 }
@@ -131,4 +147,4 @@ async function forward({ times }) {
 
 const memory = async () => ({ peakBytes: process.resourceUsage().maxRSS * 1024 })
 
-await answerRequests({ build, write, train, forward, memory })
+await answerRequests({ build, open, write, train, forward, memory })
