@@ -7,10 +7,10 @@ import { timeLabelsOfTime } from './time-label.js'
 /**
  * For a run, before anything of it begins.
  * @throws DpmError DPM_INVALID_OPTION naming the two options that clash: a learned variance that no part of the loss reaches; a
- *   weighting or loss that counts nowhere; a learned schedule whose loss is not the bound; an uncertainty of what may be negative.
+ *   weighting or loss that counts nowhere; a bound of noise that is chosen by the image; a learned schedule whose loss is not the bound; an uncertainty of what may be negative.
  */
 export function requireTrainable(settings: DiffusionSettings, place = 'diffusion'): void {
-  const { variance, bound, weighting, loss, schedule } = settings
+  const { variance, bound, weighting, loss, schedule, coupling } = settings
   if (isLearned(variance) && bound.kind === 'none') {
     throw new DpmError(
       'DPM_INVALID_OPTION',
@@ -28,6 +28,12 @@ export function requireTrainable(settings: DiffusionSettings, place = 'diffusion
     throw new DpmError(
       'DPM_INVALID_OPTION',
       `\`${place}.loss\` "${loss}" has no target that \`${place}.bound\` "${bound.kind}" could measure from. Set the loss to "l2", or the bound to "none".`,
+    )
+  }
+  if (bound.kind !== 'none' && coupling !== 'independent') {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `\`${place}.bound\` "${bound.kind}" is of noise that knows nothing of the image, but \`${place}.coupling\` "${coupling}" chooses it by the image. Set the coupling to "independent", or the bound to "none".`,
     )
   }
   if (weighting.kind === 'uncertainty' && loss === 'sliced') {

@@ -34,12 +34,16 @@ function parseValue(text: string): unknown {
 
 /**
  * A copy of the options with the changes made. Objects on the way are made where there are none; items of a list are
- * reached by their index, and the index after the last adds one. Another `kind` begins its object anew, whatever the order
- * of the changes; nothing else is checked here, a wrong name is for the schema to refuse.
+ * reached by their index, and the index after the last adds one. Another `kind` begins its object anew, and so does a name
+ * that stands for its object (`schedule=cosine` is `schedule.kind=cosine`), whatever the order of the changes; nothing else is
+ * checked here, a wrong name is for the schema to refuse.
  * @throws DpmError DPM_INVALID_OPTION for an index that the list does not have.
  */
 export function assign(options: Options, assignments: readonly Assignment[]): Options {
-  const isKind = ({ path }: Assignment): boolean => path.at(-1) === 'kind'
+  const isInside = (path: readonly string[], outer: readonly string[]): boolean =>
+    path.length > outer.length && outer.every((name, i) => name === path[i])
+  const isKind = ({ path, value }: Assignment): boolean =>
+    path.at(-1) === 'kind' || (typeof value === 'string' && assignments.some((other) => isInside(other.path, path)))
   const ordered = [...assignments.filter(isKind), ...assignments.filter((one) => !isKind(one))]
   return ordered.reduce<Options>((result, { path, value }) => changed(result, path, value, []) as Options, options)
 }
@@ -49,7 +53,7 @@ function changed(before: unknown, path: readonly string[], value: unknown, above
   if (name === undefined) return value
   const here = [...above, name]
   if (Array.isArray(before)) return changedList(before, name, rest, value, here)
-  const object = isObject(before) ? before : {}
+  const object = objectOf(before)
   const inner = changed(Object.hasOwn(object, name) ? object[name] : undefined, rest, value, here)
   if (name === 'kind' && rest.length === 0 && object['kind'] !== value) return { kind: value }
   // A computed name, so that `__proto__` becomes an option like any other, for the schema to refuse.
@@ -75,6 +79,12 @@ function changedList(
   if (inner === undefined) copy.splice(index, 1)
   else copy[index] = inner
   return copy
+}
+
+/** A name stands for the options of that kind, all at their defaults. */
+function objectOf(options: unknown): Options {
+  if (typeof options === 'string') return { kind: options }
+  return isObject(options) ? options : {}
 }
 
 function isObject(value: unknown): value is Options {

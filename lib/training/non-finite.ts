@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { writeSafetensors } from '../checkpoints/safetensors.js'
 import type { Batch } from '../datasets/batches.js'
 import type { ImageShape } from '../datasets/data-set.js'
+import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { DpmError } from '../errors.js'
 import type { RunFolder } from './run-folder.js'
 
@@ -12,8 +13,8 @@ export interface NonFiniteCase {
   readonly batch: Batch
   /** Loss of each example. */
   readonly losses: readonly number[]
-  /** Diffusion time of each example. */
-  readonly times: readonly number[]
+  readonly process: DiffusionProcess
+  readonly seed: number
   readonly image: ImageShape
 }
 
@@ -23,12 +24,16 @@ export async function writeNonFiniteBatch({
   step,
   batch,
   losses,
-  times,
+  process,
+  seed,
   image,
 }: NonFiniteCase): Promise<DpmError> {
+  const slots = batch.indices.length
+  const times = Array.from(batch.indices, (example, slot) =>
+    process.objective.timeOf({ seed, epoch: batch.epochs[slot] ?? 0, example, step: batch.step, slot, slots }),
+  )
   const bad = losses.flatMap((loss, i) => (Number.isFinite(loss) ? [] : [i]))
   const path = folder && join(folder.path, `non-finite-step-${String(step).padStart(8, '0')}.safetensors`)
-  const count = batch.indices.length
   const vector = (name: string, values: ArrayLike<number>) => ({
     name,
     dtype: 'F64' as const,
@@ -42,7 +47,7 @@ export async function writeNonFiniteBatch({
         {
           name: 'images',
           dtype: image.columns ? 'F32' : 'U8',
-          shape: [count, image.channels, image.height, image.width],
+          shape: [slots, image.channels, image.height, image.width],
           read: async () => new Uint8Array(batch.images.buffer, batch.images.byteOffset, batch.images.byteLength),
         },
         vector('indices', batch.indices),

@@ -31,11 +31,14 @@ export function resolveRecipe(recipe: string, changes: Json = {}): RunSettings {
   return runOptions.parse(overlay(readRecipe(recipe) as unknown as Json, changes), `recipe ${recipe}`)
 }
 
-/** Changes laid over options: objects are merged, everything else is replaced; another `kind` begins anew. */
+/**
+ * Changes laid over options: objects are merged, everything else is replaced; another `kind` begins anew. A name stands for its
+ * object: `{ steps: 50 }` over `"cosine"` is `{ kind: "cosine", steps: 50 }`.
+ */
 export function overlay(options: Json, changes: Json): Json {
   const result: Record<string, unknown> = { ...options }
   for (const [key, change] of Object.entries(changes)) {
-    const before = result[key]
+    const before = typeof result[key] === 'string' && isObject(change) ? { kind: result[key] } : result[key]
     const sameKind =
       isObject(change) && isObject(before) && (change['kind'] === undefined || change['kind'] === before['kind'])
     result[key] = sameKind ? overlay(before as Json, change as Json) : change

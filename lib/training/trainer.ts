@@ -5,62 +5,34 @@
  * that must see one exact step (a checkpoint, a preview), the queue is drained. Where the process learns from updates, there is
  * one in flight: the rows of the next wait for what it taught.
  */
-import { Checkpoint, type CheckpointContent } from '../checkpoints/checkpoint.js'
-import { findLatest, writeCheckpoint } from '../checkpoints/checkpoint-folder.js'
+import type { CheckpointContent } from '../checkpoints/checkpoint.js'
+import { writeCheckpoint } from '../checkpoints/checkpoint-folder.js'
 import type { JsonObject } from '../checkpoints/migrations.js'
 import { type Batch, createBatches } from '../datasets/batches.js'
 import type { DataSet } from '../datasets/data-set.js'
-import { openDataSet } from '../datasets/list.js'
-import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
-import { isLearned } from '../diffusion/posterior.js'
-import { requireTrainable } from '../diffusion/trainable.js'
-import { DpmError, throwIfAborted } from '../errors.js'
+import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
+import { DpmError } from '../errors.js'
 import type { Condition } from '../generation/conditions/condition.js'
-import { conditionedNetwork, createCondition } from '../generation/conditions/list.js'
 import type { Source } from '../generation/generate.js'
-import { learnedTensors, restoreLearned } from '../generation/learned-tensors.js'
-import { call } from '../native/call.js'
-import { resolveDevice } from '../native/device.js'
-import { isClassifier, knownClasses, requireProcess } from '../networks/list.js'
-import { Network } from '../networks/network.js'
+import { learnedTensors } from '../generation/learned-tensors.js'
+import { isClassifier, knownClasses } from '../networks/list.js'
+import type { Network } from '../networks/network.js'
 import { type Averaging, createAveraging } from './averaging.js'
-import { type Budget, createBudget } from './budget.js'
-import { createLearningRate, type LearningRate } from './learning-rate.js'
+import type { Budget } from './budget.js'
+import { type DueFiles, dueAfter } from './due-files.js'
+import type { LearningRate } from './learning-rate.js'
 import { writeNonFiniteBatch } from './non-finite.js'
-import { drawAnimation, drawPreview, drawsPreviews, type PreviewPlace, requirePreviews } from './previews.js'
+import { type OpenRun, openRun } from './open-run.js'
+import { drawAnimation, drawPreview, drawsPreviews, type PreviewPlace } from './previews.js'
 import { SpeedEstimator } from './progress.js'
-import { RunFolder } from './run-folder.js'
-import { RunJournal } from './run-journal.js'
+import type { RunFolder } from './run-folder.js'
+import type { RunJournal } from './run-journal.js'
 import type { RunSettings } from './run-options.js'
-import { removeLaterSnapshots, requirePowerAverages, writeSnapshot } from './snapshots.js'
-import { requireSameData, TrainState } from './train-state.js'
-import { newSettings, resumedSettings, type TrainerOptions } from './trainer-options.js'
+import { writeSnapshot } from './snapshots.js'
+import type { TrainState } from './train-state.js'
+import type { TrainStep } from './train-step.js'
+import type { TrainerOptions } from './trainer-options.js'
 import { runUpdate, type UpdateReport } from './update.js'
-import { requireVectors } from './vector-run.js'
-
-/** One finished update. */
-export interface TrainStep {
-  /** Finished updates, this one included. */
-  readonly step: number
-  /** Updates of the whole run; undefined when the budget is in minutes only. */
-  readonly totalSteps: number | undefined
-  /** Weighted mean loss of the batch. */
-  readonly loss: number
-  /** L2 norm of the gradient before clipping. */
-  readonly gradientNorm: number
-  /** In float16: the gradient overflowed, so the weights stayed, and the next update has half the loss scale. */
-  readonly skipped: boolean
-  readonly learningRate: number
-  /** Passes over the data so far, fractions included. */
-  readonly epoch: number
-  readonly epochs: number | undefined
-  /** Used share of the budget, 0 … 1. */
-  readonly fraction: number
-  readonly imagesPerSecond: number | undefined
-  readonly etaSeconds: number | undefined
-  /** Pictures and checkpoints that were written right after this update. */
-  readonly written: readonly string[]
-}
 
 interface Submitted {
   readonly batch: Batch
@@ -79,6 +51,7 @@ export class Trainer implements AsyncDisposable {
   readonly #journal: RunJournal | undefined
   readonly #budget: Budget
   readonly #learningRate: LearningRate
+  readonly #warn: (message: string) => void
   readonly #averagings: readonly Averaging[]
   readonly #condition: Condition | undefined
   #step: number
@@ -91,33 +64,22 @@ export class Trainer implements AsyncDisposable {
   #running = false
   #closed = false
 
-  private constructor(parts: {
-    settings: RunSettings
-    process: DiffusionProcess
-    dataSet: DataSet
-    folder: RunFolder | undefined
-    journal: RunJournal | undefined
-    device: string
-    state: TrainState
-    budget: Budget
-    learningRate: LearningRate
-    step: number
-    seconds: number
-  }) {
-    this.settings = parts.settings
-    this.dataSet = parts.dataSet
-    this.process = parts.process
-    this.folder = parts.folder
-    this.device = parts.device
-    this.#state = parts.state
-    this.#journal = parts.journal
-    this.#budget = parts.budget
-    this.#learningRate = parts.learningRate
-    this.#averagings = parts.settings.training.averaging.map(createAveraging)
-    this.#condition = createCondition(parts.settings.condition, parts.dataSet)
-    this.#step = parts.step
-    this.#secondsBefore = parts.seconds
-    this.#checkpointStep = parts.step
+  private constructor(run: OpenRun) {
+    this.settings = run.settings
+    this.dataSet = run.dataSet
+    this.process = run.process
+    this.folder = run.folder
+    this.device = run.device
+    this.#state = run.state
+    this.#journal = run.journal
+    this.#budget = run.budget
+    this.#learningRate = run.learningRate
+    this.#warn = run.warn
+    this.#averagings = run.settings.training.averaging.map(createAveraging)
+    this.#condition = run.condition
+    this.#step = run.step
+    this.#secondsBefore = run.seconds
+    this.#checkpointStep = run.step
   }
 
   /**
@@ -126,94 +88,7 @@ export class Trainer implements AsyncDisposable {
    *   DPM_DEVICE_UNAVAILABLE and what loading native code throws.
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
-    const {
-      out,
-      resume = false,
-      signal,
-      onOpen,
-      onWarning = (text: string) => process.emitWarning(text, 'DpmWarning'),
-      ...rest
-    } = options
-    if (resume && out === undefined)
-      throw new DpmError('DPM_INVALID_OPTION', '`resume` needs `out`: the folder of the run to go on with.')
-    const open: { folder?: RunFolder; dataSet?: DataSet; state?: TrainState; network?: Network; journal?: RunJournal } =
-      {}
-    try {
-      // Refuse a bad option before a folder is made, and a folder in use before any data is read.
-      const fresh = resume ? undefined : newSettings(rest)
-      if (fresh) {
-        requireTrainable(fresh.diffusion)
-        requireProcess(fresh.network, fresh.diffusion)
-      }
-      if (out !== undefined && resume) open.folder = await RunFolder.resume(out)
-      else if (out !== undefined) await RunFolder.refuseUsed(out)
-      const settings = fresh ?? resumedSettings(open.folder, rest)
-      const process = createProcess(settings.diffusion)
-      requirePowerAverages(settings.training.averaging, settings.checkpoints.snapshots.everySteps)
-      const device = await resolveDevice(settings.device)
-      open.dataSet = await openDataSet(settings.data, { signal, progress: onOpen })
-      requireVectors(settings, open.dataSet)
-      requirePreviews(settings, open.dataSet)
-      const { batch } = settings.training
-      const budget = createBudget(settings.budget, { batch, dataSetLength: open.dataSet.length })
-      const learningRate = createLearningRate(
-        settings.training.learningRate,
-        budget.totalSteps,
-        open.dataSet.length / batch,
-      )
-      if (settings.threads !== null) await call(undefined, (binding) => binding.setThreads(settings.threads ?? 1))
-      const classes = knownClasses(settings.network, open.dataSet.classes)
-      const condition = createCondition(settings.condition, open.dataSet)
-      open.network = await Network.build(conditionedNetwork(settings.network, condition), {
-        image: open.dataSet,
-        classes: classes.length,
-        outputs: isLearned(settings.diffusion.variance) ? 2 : 1,
-        seed: settings.seed,
-        device,
-      })
-      open.state = await TrainState.create(open.network, settings)
-      throwIfAborted(signal)
-
-      let step = 0
-      let seconds = 0
-      if (resume && open.folder) {
-        const latest = await findLatest(open.folder.checkpoints, onWarning)
-        if (latest === undefined) onWarning(`${open.folder.path} has no checkpoint yet: the run begins anew.`)
-        else {
-          await using checkpoint = await Checkpoint.open(latest)
-          requireSameData(checkpoint, open.dataSet, classes.length > 0)
-          await open.state.restore(checkpoint)
-          await restoreLearned(checkpoint, process.learners)
-          step = checkpoint.step
-          seconds = Number(checkpoint.progress['seconds'] ?? 0)
-        }
-        await removeLaterSnapshots(open.folder.path, step)
-        await open.folder.writeConfig(settings as unknown as JsonObject)
-      } else if (out !== undefined) {
-        open.folder = await RunFolder.create(out, settings as unknown as JsonObject)
-      }
-      if (open.folder) open.journal = await RunJournal.open(open.folder, settings.log, resume ? step : undefined)
-      return new Trainer({
-        settings,
-        process,
-        dataSet: open.dataSet,
-        folder: open.folder,
-        journal: open.journal,
-        device,
-        state: open.state,
-        budget,
-        learningRate,
-        step,
-        seconds,
-      })
-    } catch (error) {
-      await open.journal?.close().catch(() => undefined)
-      if (open.state) open.state.dispose()
-      else open.network?.dispose()
-      await open.dataSet?.close()
-      open.folder?.close()
-      throw error
-    }
+    return new Trainer(await openRun(options))
   }
 
   /** Finished updates. */
@@ -365,9 +240,9 @@ export class Trainer implements AsyncDisposable {
     const written = [await this.checkpoint()]
     if (this.folder && drawsPreviews(this.settings)) {
       const place = { ...this.#place, folder: this.folder, signal: options.signal }
-      written.push(await drawPreview(this.source, this.settings.previews, place))
+      written.push(await this.#picture(() => drawPreview(this.source, this.settings.previews, place)))
       if (this.settings.previews.animation)
-        written.push(await drawAnimation(this.source, this.settings.previews, place))
+        written.push(await this.#picture(() => drawAnimation(this.source, this.settings.previews, place)))
     }
     return written.filter((path) => path !== undefined)
   }
@@ -410,30 +285,14 @@ export class Trainer implements AsyncDisposable {
 
   /** Whether the update that follows `step` may be queued now: not while one before it must be seen alone. */
   #maySubmit(step: number): boolean {
-    return step === this.#step || (!this.#done(step) && !this.#isSeen(step))
+    return step === this.#step || (!this.#done(step) && !Object.values(this.#dueAfter(step)).some((due) => due))
   }
 
-  /** Whether a checkpoint or a preview is due after `step` updates. */
-  #isSeen(step: number): boolean {
-    return this.#checkpointDue(step) || this.#snapshotDue(step) || this.#previewDue(step)
-  }
-
-  #checkpointDue(step: number): boolean {
-    const { everySteps, everyMinutes } = this.settings.checkpoints
-    return (
-      this.folder !== undefined &&
-      (step % everySteps === 0 || this.#seconds() - this.#checkpointSeconds >= everyMinutes * 60)
-    )
-  }
-
-  #snapshotDue(step: number): boolean {
-    const { everySteps } = this.settings.checkpoints.snapshots
-    return this.folder !== undefined && everySteps > 0 && step % everySteps === 0
-  }
-
-  #previewDue(step: number): boolean {
-    const { everySteps } = this.settings.previews
-    return this.folder !== undefined && drawsPreviews(this.settings) && step % everySteps === 0 && !this.#done(step)
+  /** Which files are due after `step` updates. */
+  #dueAfter(step: number): DueFiles {
+    if (!this.folder) return { checkpoint: false, snapshot: false, preview: false }
+    const seconds = this.#seconds() - this.#checkpointSeconds
+    return dueAfter(this.settings, { step, seconds, done: this.#done(step) })
   }
 
   #submit(batch: Batch, signal: AbortSignal | undefined): Submitted {
@@ -487,16 +346,8 @@ export class Trainer implements AsyncDisposable {
         step: this.#step + 1,
         batch,
         losses,
-        times: Array.from(batch.indices, (example, slot) =>
-          this.process.objective.timeOf({
-            seed: this.settings.seed,
-            epoch: batch.epochs[slot] ?? 0,
-            example,
-            step: batch.step,
-            slot,
-            slots: batch.indices.length,
-          }),
-        ),
+        process: this.process,
+        seed: this.settings.seed,
         image: this.dataSet,
       })
     }
@@ -517,15 +368,27 @@ export class Trainer implements AsyncDisposable {
 
   async #afterStep(signal: AbortSignal | undefined): Promise<string[]> {
     const written: (string | undefined)[] = []
-    if (this.#checkpointDue(this.#step)) written.push(await this.checkpoint())
-    if (this.#snapshotDue(this.#step) && this.folder) {
+    const due = this.#dueAfter(this.#step)
+    if (due.checkpoint) written.push(await this.checkpoint())
+    if (due.snapshot && this.folder) {
       const kept = this.network.parameters.filter(({ trained }) => !trained).map(({ name }) => name)
       written.push(await writeSnapshot(this.folder.path, this.#content(this.#step), kept))
     }
-    if (this.#previewDue(this.#step) && this.folder) {
+    if (due.preview && this.folder) {
       const place = { ...this.#place, folder: this.folder, signal }
-      written.push(await drawPreview(this.source, this.settings.previews, place))
+      written.push(await this.#picture(() => drawPreview(this.source, this.settings.previews, place)))
     }
     return written.filter((path) => path !== undefined)
+  }
+
+  /** Numbers that overflow while a picture is drawn end no run, whose loss is watched on its own: the picture is left out. */
+  async #picture(draw: () => Promise<string>): Promise<string | undefined> {
+    try {
+      return await draw()
+    } catch (error) {
+      if (!(error instanceof DpmError && error.code === 'DPM_NON_FINITE')) throw error
+      this.#warn(`A picture of step ${this.#step} is left out, and training goes on: ${error.message}`)
+      return undefined
+    }
   }
 }

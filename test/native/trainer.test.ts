@@ -118,6 +118,32 @@ describe('leaving the loop', () => {
   })
 })
 
+test('a picture that is not finite is left out with a warning, and the run goes on; a loss that is not ends it', async () => {
+  const out = join(folder.path, 'wild')
+  const warnings: string[] = []
+  // Guidance of 1e300 is infinite in float32.
+  const previews = { everySteps: 2, columns: 1, rows: 1, steps: 2, guidance: 1e300 }
+  await using trainer = await Trainer.create({
+    ...options({ budget: { steps: 4 } }),
+    previews,
+    out,
+    onWarning: (message) => warnings.push(message),
+  })
+  const { step, written } = await trainer.train()
+  expect(step).toBe(4)
+  expect(written).toEqual([checkpointPath(out, 4)])
+  expect(warnings).toHaveLength(3)
+  expect(warnings[0]).toMatch(/^A picture of step 2 is left out, and training goes on: After step .* NaN or infinite/)
+  expect(readdirSync(join(out, 'samples'))).toEqual([])
+  expect(readMetrics(out).map(({ step }) => step)).toEqual([1, 2, 3, 4])
+  const learningRate = { peak: 1e30 }
+  await using spoiled = await Trainer.create({
+    ...options({ budget: { steps: 9 } }),
+    training: { batch: 8, learningRate },
+  })
+  await expect(spoiled.train()).rejects.toMatchObject({ code: 'DPM_NON_FINITE' })
+})
+
 test('a batch in parts gives the gradient of the whole batch', async () => {
   // The first moment after one update is 0.1 · gradient.
   const gradients: Map<string, Float32Array>[] = []

@@ -7,6 +7,8 @@ import { StatusLine } from '../../lib/cli/status-line.js'
 import { columns, count, wrapped } from '../../lib/cli/words.js'
 import { DpmError } from '../../lib/errors.js'
 import { assign, parseAssignment } from '../../lib/options/assign.js'
+import { readRecipe } from '../../lib/training/recipes.js'
+import { runOptions } from '../../lib/training/run-options.js'
 
 const set = (options: Readonly<Record<string, unknown>>, ...texts: string[]) =>
   assign(options, texts.map(parseAssignment))
@@ -51,6 +53,16 @@ describe('--set', () => {
     expect(set(options, 'data.kind=image-folder', 'data.folder=pictures')).toEqual(wanted)
     expect(set(options, 'data.folder=pictures', 'data.kind=image-folder')).toEqual(wanted)
     expect(set(options, 'data.kind=emoji')).toEqual(options)
+  })
+
+  test('a name stands for its object, in whatever order; without more to say it stays a name', () => {
+    const options = { schedule: { kind: 'linear', betaStart: 1e-4 }, sampler: 'ddim' }
+    const wanted = { schedule: { kind: 'cosine', steps: 50 }, sampler: { kind: 'ddim', eta: 1 } }
+    expect(set(options, 'schedule=cosine', 'schedule.steps=50', 'sampler.eta=1')).toEqual(wanted)
+    expect(set(options, 'sampler.eta=1', 'schedule.steps=50', 'schedule=cosine')).toEqual(wanted)
+    expect(set(options, 'schedule=cosine')).toEqual({ ...options, schedule: 'cosine' })
+    const run = set(readRecipe('mnist'), 'diffusion.schedule=cosine', 'diffusion.schedule.steps=50')
+    expect(runOptions.parse(run, 'mnist').diffusion.schedule).toMatchObject({ kind: 'cosine', steps: 50 })
   })
 
   test.each(['list.3=1', 'list.-1=1', 'list.x=1', 'list.1.5=1'])('%s on a list of two', (text) => {

@@ -100,6 +100,14 @@ describe('what cannot be is refused, naming both options', () => {
     [{ bound: 'vlb', loss: 'l1' }, /`diffusion.bound` "vlb".*`diffusion.loss` "l1"/],
     [{ bound: 'hybrid', variance: 'learned', loss: 'sliced' }, /`diffusion.loss` "sliced".*`diffusion.bound` "hybrid"/],
     [{ weighting: 'uncertainty', loss: 'sliced' }, /The weighting "uncertainty".*`diffusion.loss` "sliced"/],
+    [
+      { bound: 'vlb', coupling: 'optimal-transport' },
+      /`diffusion.bound` "vlb".*`diffusion.coupling` "optimal-transport"/,
+    ],
+    [
+      { bound: 'hybrid', coupling: 'optimal-transport' },
+      /`diffusion.bound` "hybrid".*Set the coupling to "independent"/,
+    ],
     [{ schedule: 'learned' }, /The schedule "learned".*`diffusion.weighting` is "uniform"/],
     [{ ...vdm, loss: 'l1' }, /The schedule "learned".*`diffusion.loss` is "l1"/],
     [{ ...vdm, times: 'logit-normal' }, /The schedule "learned".*`diffusion.times` is "logit-normal"/],

@@ -286,6 +286,15 @@ describe('reading recipes', () => {
     })
     expect(readRecipe('ddpm-cifar10').training?.batch).toBe(128)
   })
+
+  test('a name stands for its object', () => {
+    const options = { schedule: 'cosine', sampler: { kind: 'ddim', eta: 1 } }
+    expect(overlay(options, { schedule: { steps: 50 }, sampler: 'ddpm' })).toEqual({
+      schedule: { kind: 'cosine', steps: 50 },
+      sampler: 'ddpm',
+    })
+    expect(overlay(options, { schedule: { kind: 'linear' } })).toEqual({ ...options, schedule: { kind: 'linear' } })
+  })
 })
 
 test("classifier-imagenet64 is guided-diffusion's (arXiv 2105.05233; README.md, script_util.py), made noisy as the model that it guides", () => {

@@ -1,0 +1,135 @@
+/** Opens a run, new or resumed, in the order in which things may be refused: nothing is left behind when one is. */
+import { Checkpoint } from '../checkpoints/checkpoint.js'
+import { findLatest } from '../checkpoints/checkpoint-folder.js'
+import type { JsonObject } from '../checkpoints/migrations.js'
+import type { DataSet } from '../datasets/data-set.js'
+import { openDataSet } from '../datasets/list.js'
+import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
+import { isLearned } from '../diffusion/posterior.js'
+import { requireTrainable } from '../diffusion/trainable.js'
+import { DpmError, throwIfAborted } from '../errors.js'
+import type { Condition } from '../generation/conditions/condition.js'
+import { conditionedNetwork, createCondition } from '../generation/conditions/list.js'
+import { restoreLearned } from '../generation/learned-tensors.js'
+import { call } from '../native/call.js'
+import { resolveDevice } from '../native/device.js'
+import { knownClasses, requireProcess } from '../networks/list.js'
+import { Network } from '../networks/network.js'
+import { type Budget, createBudget } from './budget.js'
+import { createLearningRate, type LearningRate } from './learning-rate.js'
+import { requirePreviews } from './previews.js'
+import { RunFolder } from './run-folder.js'
+import { RunJournal } from './run-journal.js'
+import type { RunSettings } from './run-options.js'
+import { removeLaterSnapshots, requirePowerAverages } from './snapshots.js'
+import { requireSameData, TrainState } from './train-state.js'
+import { newSettings, resumedSettings, type TrainerOptions } from './trainer-options.js'
+import { requireVectors } from './vector-run.js'
+
+/** What training needs, and closes: data set, state, folder and journal. */
+export interface OpenRun {
+  readonly settings: RunSettings
+  readonly process: DiffusionProcess
+  readonly dataSet: DataSet
+  readonly condition: Condition | undefined
+  readonly folder: RunFolder | undefined
+  readonly journal: RunJournal | undefined
+  /** `cpu` or `cuda:N`. */
+  readonly device: string
+  readonly state: TrainState
+  readonly budget: Budget
+  readonly learningRate: LearningRate
+  readonly warn: (message: string) => void
+  /** Updates that are made, and the seconds that they took. */
+  readonly step: number
+  readonly seconds: number
+}
+
+/** What must be closed where a later part fails. */
+interface Parts {
+  folder?: RunFolder
+  dataSet?: DataSet
+  state?: TrainState
+  network?: Network
+  journal?: RunJournal
+}
+
+/** @throws DpmError as `Trainer.create` says. */
+export async function openRun(options: TrainerOptions): Promise<OpenRun> {
+  const parts: Parts = {}
+  try {
+    return await open(options, parts)
+  } catch (error) {
+    await parts.journal?.close().catch(() => undefined)
+    if (parts.state) parts.state.dispose()
+    else parts.network?.dispose()
+    await parts.dataSet?.close()
+    parts.folder?.close()
+    throw error
+  }
+}
+
+function warnOfProcess(message: string): void {
+  process.emitWarning(message, 'DpmWarning')
+}
+
+async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
+  const { out, resume = false, signal, onOpen, onWarning: warn = warnOfProcess, ...rest } = options
+  if (resume && out === undefined)
+    throw new DpmError('DPM_INVALID_OPTION', '`resume` needs `out`: the folder of the run to go on with.')
+  // Refuse a bad option before a folder is made, and a folder in use before any data is read.
+  const fresh = resume ? undefined : newSettings(rest)
+  if (fresh) {
+    requireTrainable(fresh.diffusion)
+    requireProcess(fresh.network, fresh.diffusion)
+  }
+  if (out !== undefined && resume) parts.folder = await RunFolder.resume(out)
+  else if (out !== undefined) await RunFolder.refuseUsed(out)
+  const settings = fresh ?? resumedSettings(parts.folder, rest)
+  const process = createProcess(settings.diffusion)
+  requirePowerAverages(settings.training.averaging, settings.checkpoints.snapshots.everySteps)
+  const device = await resolveDevice(settings.device)
+  const dataSet = await openDataSet(settings.data, { signal, progress: onOpen })
+  parts.dataSet = dataSet
+  requireVectors(settings, dataSet)
+  requirePreviews(settings, dataSet)
+  const { batch } = settings.training
+  const budget = createBudget(settings.budget, { batch, dataSetLength: dataSet.length })
+  const learningRate = createLearningRate(settings.training.learningRate, budget.totalSteps, dataSet.length / batch)
+  if (settings.threads !== null) await call(undefined, (binding) => binding.setThreads(settings.threads ?? 1))
+  const classes = knownClasses(settings.network, dataSet.classes)
+  const condition = createCondition(settings.condition, dataSet)
+  parts.network = await Network.build(conditionedNetwork(settings.network, condition), {
+    image: dataSet,
+    classes: classes.length,
+    outputs: isLearned(settings.diffusion.variance) ? 2 : 1,
+    seed: settings.seed,
+    device,
+  })
+  const state = await TrainState.create(parts.network, settings)
+  parts.state = state
+  throwIfAborted(signal)
+
+  let [step, seconds] = [0, 0]
+  if (resume && parts.folder) {
+    const latest = await findLatest(parts.folder.checkpoints, warn)
+    if (latest === undefined) warn(`${parts.folder.path} has no checkpoint yet: the run begins anew.`)
+    else {
+      await using checkpoint = await Checkpoint.open(latest)
+      requireSameData(checkpoint, dataSet, classes.length > 0)
+      await state.restore(checkpoint)
+      await restoreLearned(checkpoint, process.learners)
+      step = checkpoint.step
+      seconds = Number(checkpoint.progress['seconds'] ?? 0)
+    }
+    await removeLaterSnapshots(parts.folder.path, step)
+    await parts.folder.writeConfig(settings as unknown as JsonObject)
+  } else if (out !== undefined) {
+    parts.folder = await RunFolder.create(out, settings as unknown as JsonObject)
+  }
+  const { folder } = parts
+  if (folder) parts.journal = await RunJournal.open(folder, settings.log, resume ? step : undefined)
+  const { journal } = parts
+  const known = { settings, process, dataSet, condition, device, budget, learningRate, warn }
+  return { ...known, folder, journal, state, step, seconds }
+}
