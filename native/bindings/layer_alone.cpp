@@ -93,7 +93,7 @@ LayerRun run_layer(const std::string& name, const Tensors& given, const at::Tens
   const Keys keys(inputs[0].size(0), settings.number("seed"));
   Pass pass{parameters, &keys.keys};
   // Otherwise what the environment says.
-  if (!settings.flag("fused")) pass.winograd = pass.fused_norms = pass.fused_attention = false;
+  if (!settings.flag("fused")) pass.winograd = pass.pointwise = pass.matrix_tiles = pass.fused_norms = pass.fused_attention = false;
   pass.twice = settings.flag("twice");
   pass.precision = precision_of(settings.text("precision"));
   at::Tensor output;

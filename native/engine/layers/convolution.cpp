@@ -11,9 +11,11 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "layers/convolve.h"
 #include "layers/differentiated_once.h"
 #include "layers/initializers.h"
 #include "layers/layers.h"
+#include "ops/pointwise.h"
 #include "ops/weight_gradient_amx.h"
 #include "ops/winograd.h"
 #include "profile.h"
@@ -69,6 +71,50 @@ struct WinogradConvolution : torch::autograd::Function<WinogradConvolution> {
   }
 };
 
+cpu::PointwiseShape pointwise_shape(const at::Tensor& x, const at::Tensor& weight) {
+  return {x.size(0) * x.size(2) * x.size(3), x.size(1), weight.size(0)};
+}
+
+struct PointwiseConvolution : torch::autograd::Function<PointwiseConvolution> {
+  // weight: O×C×1×1. bias: of size 0 where there is none.
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+    const at::Tensor y = empty_output(x, weight.size(0));
+    cpu::pointwise_forward(pointwise_shape(x, weight), x.const_data_ptr<float>(), weight.const_data_ptr<float>(),
+                           bias.numel() > 0 ? bias.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
+    context->save_for_backward({x, weight});
+    context->saved_data["biased"] = bias.numel() > 0;
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    check_differentiated_once("convolution");
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1];
+    const at::Tensor dy = channels_last(gradients[0].to(at::kFloat));
+    const cpu::PointwiseShape shape = pointwise_shape(x, weight);
+    torch::autograd::variable_list result(3);
+    if (context->needs_input_grad(0)) {
+      result[0] = at::empty_like(x);
+      cpu::pointwise_backward_data(shape, dy.const_data_ptr<float>(), weight.const_data_ptr<float>(), result[0].mutable_data_ptr<float>());
+    }
+    const bool biased = context->saved_data["biased"].toBool() && context->needs_input_grad(2);
+    if (context->needs_input_grad(1)) {
+      result[1] = at::empty_like(weight);
+      if (biased) result[2] = at::empty({weight.size(0)}, weight.options());
+      cpu::pointwise_backward_weight(shape, x.const_data_ptr<float>(), dy.const_data_ptr<float>(), result[1].mutable_data_ptr<float>(),
+                                     biased ? result[2].mutable_data_ptr<float>() : nullptr);
+    } else if (biased) {
+      result[2] = dy.sum({0, 2, 3});
+    }
+    return result;
+  }
+};
+
+bool fits_pointwise(const Pass& pass, const at::Tensor& x, const at::Tensor& weight) {
+  return pass.pointwise && weight.size(2) == 1 && !pass.twice && !runs_in_half() && x.is_cpu() && x.scalar_type() == at::kFloat &&
+         weight.scalar_type() == at::kFloat && weight.is_contiguous() && cpu::pointwise_fits(pointwise_shape(x, weight));
+}
+
 // A convolution of bfloat16 whose weight's gradient is float32 and ours; output and input gradient are oneDNN's.
 struct Bfloat16Convolution : torch::autograd::Function<Bfloat16Convolution> {
   // x: bfloat16, channels-last. weight: float32. bias: float32, of size 0 where there is none.
@@ -82,6 +128,7 @@ struct Bfloat16Convolution : torch::autograd::Function<Bfloat16Convolution> {
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    check_differentiated_once("convolution");
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1];
     const at::Tensor dy = channels_last(gradients[0].to(at::kBFloat16));
@@ -106,9 +153,9 @@ struct Bfloat16Convolution : torch::autograd::Function<Bfloat16Convolution> {
 };
 
 bool fits_tiles(const Pass& pass, const at::Tensor& x, const at::Tensor& weight, const Kernel& kernel) {
-  return runs_in_half() && at::autocast::get_autocast_dtype(at::kCPU) == at::kBFloat16 && !pass.twice && at::GradMode::is_enabled() &&
-         weight.requires_grad() && weight.scalar_type() == at::kFloat && (kernel.size == 3 || kernel.size == 1) && kernel.dilation == 1 &&
-         x.is_cpu() && x.numel() > 0 && cpu::weight_gradient_amx_available();
+  return pass.matrix_tiles && runs_in_half() && at::autocast::get_autocast_dtype(at::kCPU) == at::kBFloat16 && !pass.twice &&
+         at::GradMode::is_enabled() && weight.requires_grad() && weight.scalar_type() == at::kFloat && (kernel.size == 3 || kernel.size == 1) &&
+         kernel.dilation == 1 && x.is_cpu() && x.numel() > 0 && cpu::weight_gradient_amx_available();
 }
 
 bool fits_winograd(const Pass& pass, const at::Tensor& x, const at::Tensor& weight, const Kernel& kernel) {
@@ -126,17 +173,16 @@ Convolution::Convolution(ParameterList& list, const std::string& name, std::int6
   if (biased) bias_ = list.add(name + ".bias", {out}, bias_initializer(start, role, in * area));
 }
 
-at::Tensor Convolution::operator()(const Pass& pass, const at::Tensor& x) const {
-  const at::Tensor& weight = pass[weight_];
-  if (fits_winograd(pass, x, weight, kernel_)) {
-    return WinogradConvolution::apply(channels_last(x), weight, bias_ ? pass[*bias_] : at::empty({0}, weight.options()));
-  }
-  if (fits_tiles(pass, x, weight, kernel_)) {
-    return Bfloat16Convolution::apply(channels_last(x.to(at::kBFloat16)), weight, bias_ ? pass[*bias_] : at::empty({0}, weight.options()));
-  }
-  const std::int64_t dilation = kernel_.dilation, padding = dilation * (kernel_.size / 2);
-  return at::conv2d(x, weight, bias(pass), {1, 1}, at::IntArrayRef({padding, padding}), {dilation, dilation});
+at::Tensor convolve(const Pass& pass, const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias, const Kernel& kernel) {
+  const auto given = [&] { return bias ? *bias : at::empty({0}, weight.options()); };
+  if (fits_winograd(pass, x, weight, kernel)) return WinogradConvolution::apply(channels_last(x), weight, given());
+  if (fits_pointwise(pass, x, weight)) return PointwiseConvolution::apply(channels_last(x), weight, given());
+  if (fits_tiles(pass, x, weight, kernel)) return Bfloat16Convolution::apply(channels_last(x.to(at::kBFloat16)), weight, given());
+  const std::int64_t dilation = kernel.dilation, padding = dilation * (kernel.size / 2);
+  return at::conv2d(x, weight, bias, {1, 1}, at::IntArrayRef({padding, padding}), {dilation, dilation});
 }
+
+at::Tensor Convolution::operator()(const Pass& pass, const at::Tensor& x) const { return convolve(pass, x, pass[weight_], bias(pass), kernel_); }
 
 at::Tensor Convolution::halve(const Pass& pass, const at::Tensor& x, bool asymmetric) const {
   if (asymmetric) return halve_inside(pass, at::constant_pad_nd(x, {0, 1, 0, 1}));

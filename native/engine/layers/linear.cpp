@@ -1,6 +1,6 @@
-#include <ATen/ops/conv2d.h>
 #include <ATen/ops/linear.h>
 
+#include "layers/convolve.h"
 #include "layers/initializers.h"
 #include "layers/layers.h"
 
@@ -18,7 +18,7 @@ Linear::Linear(ParameterList& list, const std::string& name, std::int64_t in, st
 at::Tensor Linear::operator()(const Pass& pass, const at::Tensor& x) const { return at::linear(x, pass[weight_], bias(pass)); }
 
 at::Tensor Linear::pointwise(const Pass& pass, const at::Tensor& x) const {
-  return at::conv2d(x, pass[weight_].unsqueeze(-1).unsqueeze(-1), bias(pass));
+  return convolve(pass, x, pass[weight_].unsqueeze(-1).unsqueeze(-1), bias_ ? std::optional(pass[*bias_]) : std::nullopt, {1});
 }
 
 }  // namespace dpm

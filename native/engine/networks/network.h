@@ -42,6 +42,10 @@ struct Pass {
   bool fused_attention = fused_attention_by_default();
   // Whether 3×3 convolutions run with fewer products where they fit: ops/winograd.h.
   bool winograd = winograd_by_default();
+  // Whether 1×1 convolutions run in registers of ours where they fit: ops/pointwise.h.
+  bool pointwise = true;
+  // Whether weights of bfloat16 convolutions get their gradients by matrix tiles, where there are any: ops/weight_gradient_amx.h.
+  bool matrix_tiles = true;
   // Whether the gradient will be differentiated again: then only operators whose gradients can be.
   bool twice = false;
   // Whether weights are being learned: norms over the batch then use the batch's own statistics and note them.

@@ -6,11 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <vector>
 
 #include "ops/amx_tiles.h"
+#include "ops/switches.h"
 
 namespace dpm::cpu {
 namespace {
@@ -145,8 +144,7 @@ void sum_part(const WeightGradientShape& shape, const Part& part, const BFloat16
 
 bool weight_gradient_amx_available() {
   static const bool available = [] {
-    const char* const set = std::getenv("DPM_TORCH_AMX");
-    if (set != nullptr && std::strcmp(set, "0") == 0) return false;
+    if (!switched_on("DPM_TORCH_AMX")) return false;
     unsigned a = 0, b = 0, c = 0, d = 0;
     constexpr unsigned bfloat16 = 1U << 22, tile = 1U << 24;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & bfloat16) == 0 || (d & tile) == 0) return false;

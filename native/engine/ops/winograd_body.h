@@ -1,48 +1,9 @@
 // The kernels of winograd.h for one instruction set. Included after `#pragma GCC target` by winograd_avx2.cpp and
-// winograd_avx512.cpp, which define `Vector` (lanes, load, store, add, subtract, multiply_add …) in their own namespace.
-
-using Lane = Vector::Type;
-
-constexpr std::int64_t kLanes = Vector::lanes;
-constexpr std::int64_t kPanel = 2 * kLanes;
-constexpr int kRows = Vector::rows;               // tiles in the registers of a product
-constexpr int kWeightRows = Vector::weight_rows;  // output channels in those of a gradient
+// winograd_avx512.cpp in their own namespace, after product_body.h.
 
 // Floats between the matrices of two of the 16 places: never a multiple of a page, where all would fall on the same lines of
 // the first cache.
 inline std::int64_t plane_of(std::int64_t rows, std::int64_t channels) { return rows * channels + kPlaneGap; }
-
-// c (+)= a b for Rows × (Columns registers): element (row, d) of a at a[row * a_row + d * a_depth], row d of b at b + d * b_depth.
-template <int Rows, int Columns, bool Accumulate>
-__attribute__((noinline)) void product(const float* a, std::int64_t a_row, std::int64_t a_depth, const float* b, std::int64_t b_depth,
-                                       std::int64_t depth, float* c, std::int64_t c_row) {
-  Lane sums[Rows][Columns];
-#pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 2
-    for (int v = 0; v < Columns; ++v) sums[r][v] = Accumulate ? Vector::load(c + r * c_row + v * kLanes) : Vector::zero();
-  }
-  for (std::int64_t d = 0; d < depth; ++d) {
-    Lane right[Columns];
-#pragma GCC unroll 2
-    for (int v = 0; v < Columns; ++v) right[v] = Vector::load(b + d * b_depth + v * kLanes);
-    if constexpr (!Accumulate) {
-#pragma GCC unroll 2
-      for (int v = 0; v < Columns; ++v) __builtin_prefetch(b + (depth + d) * b_depth + v * kLanes, 0, 2);
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) {
-      const Lane left = Vector::spread(a[r * a_row + d * a_depth]);
-#pragma GCC unroll 2
-      for (int v = 0; v < Columns; ++v) sums[r][v] = Vector::multiply_add(left, right[v], sums[r][v]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 2
-    for (int v = 0; v < Columns; ++v) Vector::store(c + r * c_row + v * kLanes, sums[r][v]);
-  }
-}
 
 // Where the 4×4 inputs of a tile lie: row and column -1 … 2 of its first output; outside the image, zeros.
 inline void find_inputs(const WinogradShape& shape, const float* x, std::int64_t channels, std::int64_t tile, const float* zeros,
@@ -201,9 +162,9 @@ void forward(const WinogradShape& shape, const float* x, const float* packed, co
         const float* const panel = packed + place * in * out + column * in;
         for (std::int64_t row = 0; row < last - first; row += kRows) {
           if (out - column >= kPanel) {
-            product<kRows, 2, false>(left + row * in, in, 1, panel, kPanel, in, to + row * out + column, out);
+            product<kRows, 2, Start::zero>(left + row * in, in, 1, panel, kPanel, in, to + row * out + column, out);
           } else {
-            product<kRows, 1, false>(left + row * in, in, 1, panel, kLanes, in, to + row * out + column, out);
+            product<kRows, 1, Start::zero>(left + row * in, in, 1, panel, kLanes, in, to + row * out + column, out);
           }
         }
       }
@@ -212,14 +173,14 @@ void forward(const WinogradShape& shape, const float* x, const float* packed, co
   }
 }
 
-template <bool Accumulate>
+template <Start From>
 inline void add_products(const float* gradients, const float* inputs, std::int64_t tiles, std::int64_t in, std::int64_t out, float* sums) {
   for (std::int64_t column = 0; column < in; column += kPanel) {
     for (std::int64_t row = 0; row < out; row += kWeightRows) {
       if (in - column >= kPanel) {
-        product<kWeightRows, 2, Accumulate>(gradients + row, 1, out, inputs + column, in, tiles, sums + row * in + column, in);
+        product<kWeightRows, 2, From>(gradients + row, 1, out, inputs + column, in, tiles, sums + row * in + column, in);
       } else {
-        product<kWeightRows, 1, Accumulate>(gradients + row, 1, out, inputs + column, in, tiles, sums + row * in + column, in);
+        product<kWeightRows, 1, From>(gradients + row, 1, out, inputs + column, in, tiles, sums + row * in + column, in);
       }
     }
   }
@@ -240,9 +201,9 @@ void backward_weight(const WinogradShape& shape, const float* x, const float* dy
       const float* const right = inputs + place * plane_of(rows, in);
       float* const to = sums + place * in * out;
       if (first == begin) {
-        add_products<false>(left, right, last - first, in, out, to);
+        add_products<Start::zero>(left, right, last - first, in, out, to);
       } else {
-        add_products<true>(left, right, last - first, in, out, to);
+        add_products<Start::sums>(left, right, last - first, in, out, to);
       }
     }
   }

@@ -1,0 +1,25 @@
+#include <immintrin.h>
+
+#include "ops/pointwise.h"
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512dq,avx512vl,fma")
+
+namespace dpm::cpu {
+namespace avx512 {
+namespace {
+
+#include "ops/vector_avx512.h"
+// After Vector, in this order.
+#include "ops/product_body.h"
+
+#include "ops/pointwise_body.h"
+
+}  // namespace
+}  // namespace avx512
+
+const PointwiseKernels& pointwise_avx512() { return avx512::kKernels; }
+
+}  // namespace dpm::cpu
+
+#pragma GCC pop_options
