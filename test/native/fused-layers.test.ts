@@ -26,7 +26,7 @@ const fused: readonly (readonly [string, LayerCase])[] = [
   ['a convolution of one row', convolution([1, 16, 1, 257], 16)],
   ['a convolution of one column', convolution([3, 16, 127, 1], 16)],
   ['a convolution 1×1', convolution([2, 32, 16, 16], 48, { kernel: 1 })],
-  ['a convolution 1×1 of a prime number of pixels, without bias', convolution([1, 48, 1, 257], 16, { kernel: 1, biased: false })],
+  ['a convolution 1×1 of a prime number of pixels', convolution([1, 48, 1, 257], 16, { kernel: 1 })],
   ['a convolution 1×1 of more pixels than a gradient sums at once', convolution([3, 16, 13, 17], 80, { kernel: 1 })],
   ['a norm', norm([2, 8, 4, 4], 4)],
   ['a norm of one pixel', norm([3, 12, 1, 1], 3)],

@@ -37,6 +37,7 @@ async function inProcess<Result>(
 
 const layers: readonly LayerCase[] = [
   convolution([2, 16, 15, 17], 32),
+  convolution([2, 32, 15, 17], 48, { kernel: 1 }),
   norm([4, 12, 5, 7], 3, { offset: true, scaled: true }),
   attention(2, 37, 3, 5, true),
   attention(1, 70, 2, 8),
@@ -72,7 +73,7 @@ function layersIn(environment: Readonly<Record<string, string>>): Promise<number
 }
 
 test.each([
-  ['avx2', { DPM_TORCH_WINOGRAD: 'avx2', DPM_TORCH_FUSED_ATTENTION: 'avx2' }],
+  ['avx2', { DPM_TORCH_WINOGRAD: 'avx2', DPM_TORCH_POINTWISE: 'avx2', DPM_TORCH_FUSED_ATTENTION: 'avx2' }],
   ['the baseline', { DPM_TORCH_FUSED_ATTENTION: 'baseline' }],
 ])('in %s the layers are what they are in float64', async (_, environment) => {
   const found = await layersIn(environment)
@@ -86,7 +87,7 @@ test.each([
 })
 
 test('off, the layers are the operators to the bit', async () => {
-  const names = ['DPM_TORCH_WINOGRAD', 'DPM_TORCH_FUSED_NORMS', 'DPM_TORCH_FUSED_ATTENTION']
+  const names = ['DPM_TORCH_WINOGRAD', 'DPM_TORCH_POINTWISE', 'DPM_TORCH_FUSED_NORMS', 'DPM_TORCH_FUSED_ATTENTION']
   const found = await layersIn(Object.fromEntries(names.map((name) => [name, '0'])))
   await loadBinding().setThreads(2)
   for (const [k, of] of layers.entries()) {
@@ -168,7 +169,10 @@ function workIn(environment: Readonly<Record<string, string>>): Promise<Work> {
 test('off, training and sampling go on as they did', async () => {
   const names = ['NOISE', 'LOSS', 'OPTIMIZER', 'DROPOUT', 'COMBINE', 'RATIO', 'NORMS', 'ATTENTION']
   const off = Object.fromEntries(names.map((name) => [`DPM_TORCH_FUSED_${name}`, '0']))
-  const [fused, operators] = [await workIn({}), await workIn({ ...off, DPM_TORCH_WINOGRAD: '0' })]
+  const [fused, operators] = [
+    await workIn({}),
+    await workIn({ ...off, DPM_TORCH_WINOGRAD: '0', DPM_TORCH_POINTWISE: '0' }),
+  ]
   expect(apart(operators.losses, fused.losses)).toBeLessThan(1e-5)
   expect(apart(operators.weights, fused.weights)).toBeLessThan(1e-3)
   expect(apart(operators.drawn, fused.drawn)).toBeLessThan(1e-3)
