@@ -79,6 +79,7 @@ struct PointwiseConvolution : torch::autograd::Function<PointwiseConvolution> {
   // weight: O×C×1×1. bias: of size 0 where there is none.
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
     const at::Tensor y = empty_output(x, weight.size(0));
+    const Operation operation("dpm::pointwise_convolution", {x, weight, bias}, {y});
     cpu::pointwise_forward(pointwise_shape(x, weight), x.const_data_ptr<float>(), weight.const_data_ptr<float>(),
                            bias.numel() > 0 ? bias.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
     context->save_for_backward({x, weight});
@@ -95,12 +96,14 @@ struct PointwiseConvolution : torch::autograd::Function<PointwiseConvolution> {
     torch::autograd::variable_list result(3);
     if (context->needs_input_grad(0)) {
       result[0] = at::empty_like(x);
+      const Operation operation("dpm::pointwise_convolution_backward_input", {dy, weight}, {result[0]});
       cpu::pointwise_backward_data(shape, dy.const_data_ptr<float>(), weight.const_data_ptr<float>(), result[0].mutable_data_ptr<float>());
     }
     const bool biased = context->saved_data["biased"].toBool() && context->needs_input_grad(2);
     if (context->needs_input_grad(1)) {
       result[1] = at::empty_like(weight);
       if (biased) result[2] = at::empty({weight.size(0)}, weight.options());
+      const Operation operation("dpm::pointwise_convolution_backward_weight", {x, dy}, {result[1]});
       cpu::pointwise_backward_weight(shape, x.const_data_ptr<float>(), dy.const_data_ptr<float>(), result[1].mutable_data_ptr<float>(),
                                      biased ? result[2].mutable_data_ptr<float>() : nullptr);
     } else if (biased) {
