@@ -9,13 +9,16 @@ import { parseArgs } from 'node:util'
 import { compared, inTurn } from './in-turn.mjs'
 import { measureLoading } from './loading.mjs'
 import { writeReport } from './report.mjs'
+import { measureOverheads, measureSampling, sampledWorkload } from './sampling.mjs'
 import { Worker } from './worker.mjs'
 import { workloads } from './workloads.mjs'
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url))
+/** What is measured beside the workloads. */
+const others = ['sampling', 'pictures', 'start']
 const { values: flags } = parseArgs({
   options: {
-    only: { type: 'string', default: [...Object.keys(workloads), 'pictures', 'start'].join(',') },
+    only: { type: 'string', default: [...Object.keys(workloads), ...others].join(',') },
     precisions: { type: 'string', default: 'float32,bfloat16' },
     rounds: { type: 'string', default: '5' },
     threads: { type: 'string', default: String(Math.min(2, cpus().length)) },
@@ -88,6 +91,24 @@ async function measureStart() {
   return compared(seconds)
 }
 
+/** A whole run, and the cost of a step beside its network. */
+async function sample(folder) {
+  say('sampling: a whole run with guidance')
+  const side = new Worker('dpm-torch', process.execPath, [here('workers/ours-sampling.mjs')], environment)
+  const sides = { ours: side, contiguous: peer(), 'channels-last': peer() }
+  try {
+    const { config } = workloads[sampledWorkload]
+    const run = await measureSampling(sides, config, folder, threads, rounds)
+    say(`  run ${run.ratio.toFixed(2)} × PyTorch, images differ by ${run.difference.toExponential(1)}`)
+    const overheads = await measureOverheads(side, rounds)
+    for (const { sampler, microseconds } of overheads)
+      say(`  step of ${sampler} beside its network: ${microseconds.toFixed(1)} µs`)
+    return { run, overheads }
+  } finally {
+    for (const one of Object.values(sides)) one.close()
+  }
+}
+
 /** Pictures read from a folder, beside torchvision. */
 async function loading(folder) {
   say('pictures: a folder of JPEGs')
@@ -113,18 +134,17 @@ try {
   const results = []
   const asked = new Set(flags.only.split(','))
   for (const name of asked) {
-    if (name === 'pictures' || name === 'start') continue
+    if (others.includes(name)) continue
     if (!Object.hasOwn(workloads, name))
-      throw new Error(
-        `There is no workload "${name}"; there are ${[...Object.keys(workloads), 'pictures', 'start'].join(', ')}.`,
-      )
+      throw new Error(`There is no workload "${name}"; there are ${[...Object.keys(workloads), ...others].join(', ')}.`)
     for (const precision of flags.precisions.split(','))
       if (precision === 'float32' || !workloads[name].brief) results.push(await measure(name, precision, folder))
   }
+  const sampled = asked.has('sampling') ? await sample(folder) : null
   const data = asked.has('pictures') ? await loading(folder) : null
   const start = asked.has('start') ? await measureStart() : null
   const machine = { processor: cpus()[0]?.model.trim() ?? 'unknown', threads, node: process.version, ...versions }
-  await writeReport(flags.out, { date: new Date().toISOString().slice(0, 10), machine, results, data, start })
+  await writeReport(flags.out, { date: new Date().toISOString().slice(0, 10), machine, results, sampled, data, start })
 } catch (error) {
   say(`error: ${error.message}`)
   process.exitCode = 1

@@ -8,3 +8,21 @@ export async function answerRequests(commands) {
     process.stdout.write(`${JSON.stringify(answer)}\n`)
   }
 }
+
+/** Seconds of the same work done so many times. */
+export async function timed(count, work) {
+  const seconds = []
+  for (let i = 0; i < count; i++) {
+    const begin = performance.now()
+    await work()
+    seconds.push((performance.now() - begin) / 1000)
+  }
+  return { seconds }
+}
+
+/** diffusers' configuration as options of our `unet-2d`, and what of it the data says. */
+export function networkOf({ sample_size: size, num_class_embeds: rows = 0, ...options }) {
+  const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase())
+  const named = Object.fromEntries(Object.entries(options).map(([name, value]) => [camel(name), value]))
+  return { size, rows, options: named }
+}

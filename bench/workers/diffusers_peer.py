@@ -53,19 +53,25 @@ def autocast():
     return torch.autocast("cpu", torch.bfloat16, enabled=state["precision"] == "bfloat16")
 
 
-def load(path, **_):
-    """Takes our weights, and says how far its output is from ours."""
+def take_weights(tensors):
     from diffusers_names import parameters_by_name
-    from safetensors.torch import load_file
 
-    tensors = load_file(path)
     with torch.no_grad():
         for name, parts in parameters_by_name(state["model"]).items():
             source = tensors[f"network.{name}"]
             rows = source.split([part.shape[0] for part in parts]) if len(parts) > 1 else [source]
             for part, values in zip(parts, rows):
                 part.copy_(values.reshape(part.shape))
-        state["model"].eval()
+    state["model"].eval()
+
+
+def load(path, **_):
+    """Takes our weights, and says how far its output is from ours."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    take_weights(tensors)
+    with torch.no_grad():
         state["x"] = placed(tensors["x"])
         with autocast():
             output = state["model"](state["x"], labels(), class_labels=classes()).sample.float()
@@ -121,6 +127,48 @@ def convolution(times, **_):
     return {"gigaflops": sorted(2 * 16 * 32 * 32 * 128 * 128 * 9 / s / 1e9 for s in seconds)[len(seconds) // 2]}
 
 
+def load_sampling(path, drawn, sampling, classes, **_):
+    """Takes our weights and the noise of our run, runs its own, and says how far its images are from ours."""
+    from diffusers import DPMSolverMultistepScheduler
+    from safetensors.torch import load_file
+
+    take_weights(load_file(path))
+    tensors = load_file(drawn)
+    null = state["config"]["num_class_embeds"] - 1
+    kinds = torch.tensor(classes)
+    state.update(
+        sampling=sampling,
+        noise=placed(tensors["noise"]),
+        kinds=torch.cat([torch.full_like(kinds, null), kinds]),
+        scheduler=DPMSolverMultistepScheduler(),
+    )
+    ours = tensors["output"]
+    return {"difference": ((run_pipeline() - ours).abs().max() / ours.abs().max()).item()}
+
+
+def run_pipeline():
+    """What diffusers' pipelines do: both conditions in one batch, the scheduler's step behind it."""
+    scheduler, guidance = state["scheduler"], state["sampling"]["guidance"]
+    scheduler.set_timesteps(state["sampling"]["steps"])
+    with torch.no_grad(), autocast():
+        x = state["noise"] * scheduler.init_noise_sigma
+        for t in scheduler.timesteps:
+            both = scheduler.scale_model_input(torch.cat([x, x]), t)
+            plain, given = state["model"](both, t, class_labels=state["kinds"]).sample.chunk(2)
+            x = scheduler.step(plain + guidance * (given - plain), t, x, return_dict=False)[0]
+    return x
+
+
+def sample(times, **_):
+    seconds = []
+    for _ in range(times):
+        begin = time.perf_counter()
+        images = run_pipeline()
+        ((images / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        seconds.append(time.perf_counter() - begin)
+    return {"seconds": seconds}
+
+
 def describe(**_):
     import diffusers
 
@@ -144,7 +192,9 @@ def ready(**_):
     return {"seconds": import_seconds}
 
 
-commands = {f.__name__: f for f in [build, load, train, forward, convolution, describe, memory, flops, ready]}
+commands = {
+    f.__name__: f for f in [build, load, load_sampling, sample, train, forward, convolution, describe, memory, flops, ready]
+}
 
 
 def serve():

@@ -1,5 +1,5 @@
 // Our side of a measurement: a process that does what it is told, a line of JSON at a time, and answers with one.
-import { answerRequests } from './answer.mjs'
+import { answerRequests, networkOf, timed } from './answer.mjs'
 
 const { Diffusion, Network, Tensor } = await import('../../dist/index.js')
 const { call } = await import('../../dist/native/call.js')
@@ -11,15 +11,12 @@ let training
 let settings
 let steps = 0
 
-const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase())
-
 async function build({ config, batch, precision, threads }) {
   await call(undefined, (binding) => binding.setThreads(threads))
-  const { sample_size: size, num_class_embeds: classes = 0, ...options } = config
-  const named = Object.fromEntries(Object.entries(options).map(([name, value]) => [camel(name), value]))
+  const { size, rows: classes, options } = networkOf(config)
   network = await Network.create(
     'unet-2d',
-    { ...named, classConditional: classes > 0, nullClass: false },
+    { ...options, classConditional: classes > 0, nullClass: false },
     { image: { channels: 3, height: size, width: size }, classes, device: 'cpu' },
   )
   return prepare({ size, classes, batch, precision })
@@ -84,16 +81,6 @@ async function write({ path, weights = true }) {
   for (const { name } of weights ? network.parameters : []) add(`network.${name}`, await network.read(name))
   await writeSafetensors(path, sources)
   return {}
-}
-
-async function timed(count, work) {
-  const seconds = []
-  for (let i = 0; i < count; i++) {
-    const begin = performance.now()
-    await work()
-    seconds.push((performance.now() - begin) / 1000)
-  }
-  return { seconds }
 }
 
 /** Whole steps: the noise drawn and mixed in, forward, loss, backward, clipping, Adam, averaging. */
