@@ -91,6 +91,7 @@ export class ProgramRun implements Disposable {
       const {
         guide,
         emits: passed,
+        networkSeconds: _,
         ...progress
       } = await call(options.signal, (binding, cancellation) =>
         binding.executionAdvance(this.#handle, left, options.onProgress ?? null, cancellation),

@@ -188,6 +188,8 @@ export interface NativeQuestion {
 
 export interface NativeAdvance extends NativeProgress {
   readonly done: boolean
+  /** Spent inside networks in this call; on a GPU, where work is queued, the time of queueing it. */
+  readonly networkSeconds: number
   /** Emit instructions that passed in this call. */
   readonly emits: number
   /** Where the run waits for {@link Binding.executionAnswer}, or null. */

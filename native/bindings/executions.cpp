@@ -41,10 +41,8 @@ Napi::Value execution_create(const Napi::CallbackInfo& info) {
   const auto object = object_of(info[3], "options");
   Execution::Options options{seed_of(object.Get("seed")),
                              words_of(object.Get("samples"), "samples"),
-                             static_cast<std::int64_t>(whole_of(object.Get("chunk"), "chunk", 1, 1 << 20)),
-                             classes_of(object.Get("classes")),
-                             image_of(object.Get("image")),
-                             precision_of(text_of(info[4], "precision"))};
+                             {static_cast<std::int64_t>(whole_of(object.Get("chunk"), "chunk", 1, 1 << 20)), classes_of(object.Get("classes")),
+                              image_of(object.Get("image")), precision_of(text_of(info[4], "precision"))}};
   return run_job(
       info.Env(), nullptr,
       [networks, numbers = numbers_of(info[1], "program"), inputs, options] {
@@ -104,6 +102,7 @@ Napi::Value execution_advance(const Napi::CallbackInfo& info) {
         if (listener && listener->error) throw Napi::Error(*listener->error);
         const Napi::Object result = progress_object(env, progress);
         result.Set("done", progress.done);
+        result.Set("networkSeconds", progress.network_seconds);
         result.Set("emits", static_cast<double>(progress.emits));
         result.Set("guide", question_object(env, progress.guide));
         return result;

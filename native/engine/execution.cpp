@@ -3,20 +3,18 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/clamp.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/exp.h>
-#include <ATen/ops/full.h>
 #include <ATen/ops/maximum.h>
 #include <ATen/ops/minimum.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/quantile.h>
 #include <ATen/ops/stack.h>
-#include <ATen/ops/zeros.h>
 
-#include <algorithm>
 #include <cmath>
+#include <string>
 #include <utility>
 
+#include "error.h"
 #include "ops/launch.h"
 #include "profile.h"
 
@@ -28,59 +26,65 @@ at::Tensor prepare(const at::Tensor& input, const at::Device& device) {
   return x.contiguous(at::MemoryFormat::ChannelsLast).clone(at::MemoryFormat::ChannelsLast);
 }
 
-}  // namespace
-
-Execution::Execution(std::vector<std::shared_ptr<WeightedNetwork>> networks, Program program, const std::vector<at::Tensor>& inputs, Options options)
-    : networks_(std::move(networks)),
-      program_(std::move(program)),
-      options_(std::move(options)),
-      registers_(static_cast<std::size_t>(program_.registers)),
-      device_(networks_.at(0)->device()) {
-  const at::NoGradGuard no_grad;
-  DPM_CHECK(inputs.size() == program_.inputs.size() && !inputs.empty(), "DPM_INVALID_ARGUMENT",
-            "The program has " + std::to_string(program_.inputs.size()) + " inputs but was given " + std::to_string(inputs.size()) + ".");
+// The shape of a run. Throws DPM_INVALID_ARGUMENT when the inputs are not those of the program.
+std::vector<std::int64_t> shape_of(const std::vector<at::Tensor>& inputs, const Program& program, std::size_t samples) {
+  DPM_CHECK(inputs.size() == program.inputs.size() && !inputs.empty(), "DPM_INVALID_ARGUMENT",
+            "The program has " + std::to_string(program.inputs.size()) + " inputs but was given " + std::to_string(inputs.size()) + ".");
   DPM_CHECK(inputs[0].dim() == 4, "DPM_INVALID_ARGUMENT", "Expected tensors of shape N×C×H×W for the program's inputs.");
-  for (const auto& network : networks_) {
-    DPM_CHECK(network->device() == device_, "DPM_INVALID_ARGUMENT",
-              "Expected all networks of a run on one device but they are on " + device_.str() + " and " + network->device().str() + ".");
+  for (const at::Tensor& input : inputs) {
+    DPM_CHECK(input.sizes() == inputs[0].sizes(), "DPM_INVALID_ARGUMENT", "Expected inputs of one shape for the program.");
   }
-  shape_ = inputs[0].sizes().vec();
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    DPM_CHECK(inputs[i].sizes() == at::IntArrayRef(shape_), "DPM_INVALID_ARGUMENT", "Expected inputs of one shape for the program.");
-    registers_[static_cast<std::size_t>(program_.inputs[i])] = prepare(inputs[i], device_);
-  }
-  DPM_CHECK(static_cast<std::int64_t>(options_.samples.size()) == shape_[0], "DPM_INVALID_ARGUMENT", "Expected one sample key per image.");
-  DPM_CHECK(options_.chunk >= 1, "DPM_INVALID_ARGUMENT", "Expected a `chunk` of at least 1.");
-  // Every network call has this shape, so ask once, before the run.
-  const Conditioning conditioning{at::zeros({shape_[0]}), options_.classes, options_.image};
-  for (const auto& network : networks_) network->network->check(inputs[0], conditioning);
-  if (options_.image.defined()) options_.image = options_.image.to(device_).contiguous(at::MemoryFormat::ChannelsLast);
-  for (const Instruction& instruction : program_.instructions) {
-    if (instruction.opcode != Opcode::evaluate) continue;
-    const Network& network = *networks_[static_cast<std::size_t>(instruction.operands[2])]->network;
-    const std::int64_t outputs = network.denoising_channels(shape_[1]);
-    DPM_CHECK(instruction.operands[6] < 0 || outputs == 2 * shape_[1], "DPM_INVALID_ARGUMENT",
+  DPM_CHECK(static_cast<std::int64_t>(samples) == inputs[0].size(0), "DPM_INVALID_ARGUMENT", "Expected one sample key per image.");
+  return inputs[0].sizes().vec();
+}
+
+Evaluation evaluation_of(const Instruction& instruction) {
+  const std::vector<double>& numbers = instruction.operands;
+  const int variance = numbers[6] < 0 ? -1 : instruction.reg(6);
+  return {instruction.reg(2), instruction.reg(1), numbers[4], numbers[5], {{numbers[3] != 0, instruction.reg(0), variance}}};
+}
+
+// Throws DPM_INVALID_ARGUMENT when the network cannot give what the program asks.
+void check(const Evaluation& evaluation, const NetworkCalls& calls, std::int64_t channels) {
+  const Network& network = calls.network(evaluation.network);
+  const std::int64_t outputs = network.denoising_channels(channels);
+  for (const Evaluation::Part& part : evaluation.parts) {
+    DPM_CHECK(part.variance < 0 || outputs == 2 * channels, "DPM_INVALID_ARGUMENT",
               "The program asks the network for its variance, but the network has not learned one: it has " + std::to_string(outputs) +
-                  " output channels for images of " + std::to_string(shape_[1]) + ". Train it with a learned variance, or sample with a fixed one.");
-    if (instruction.operands[3] != 0) continue;
-    DPM_CHECK(network.null_class() >= 0 || !options_.classes.defined(), "DPM_INVALID_ARGUMENT",
+                  " output channels for images of " + std::to_string(channels) + ". Train it with a learned variance, or sample with a fixed one.");
+    DPM_CHECK(part.given || network.null_class() >= 0 || !calls.has_classes(), "DPM_INVALID_ARGUMENT",
               "The program asks the network without a class, as guidance does, but the network has no null class. Train it with `nullClass`, or "
               "sample without guidance.");
   }
 }
 
-at::Tensor Execution::target(int index) {
-  at::Tensor& slot = registers_[static_cast<std::size_t>(index)];
-  if (!slot.defined() || slot.is_same(emitted_x_) || slot.is_same(emitted_clean_)) {
-    slot = at::empty(shape_, at::TensorOptions().dtype(at::kFloat).device(device_).memory_format(at::MemoryFormat::ChannelsLast));
-  }
-  return slot;
-}
+}  // namespace
 
-at::Tensor Execution::source(int index) const {
-  const at::Tensor& slot = registers_[static_cast<std::size_t>(index)];
-  DPM_CHECK(slot.defined(), "DPM_INVALID_ARGUMENT", "The program reads register " + std::to_string(index) + " before it is written.");
-  return slot;
+Execution::Execution(std::vector<std::shared_ptr<WeightedNetwork>> networks, Program program, const std::vector<at::Tensor>& inputs, Options options)
+    : program_(std::move(program)),
+      samples_(std::move(options.samples)),
+      key_(key_of(options.seed)),
+      precision_(options.given.precision),
+      shape_(shape_of(inputs, program_, samples_.size())),
+      calls_(std::move(networks), std::move(options.given), shape_),
+      registers_(program_.registers, shape_, calls_.device()) {
+  const at::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < inputs.size(); ++i) registers_.put(program_.inputs[i], prepare(inputs[i], calls_.device()));
+  const bool joins = calls_.joins();
+  bool follows = false;  // directly behind an evaluation
+  for (const Instruction& instruction : program_.instructions) {
+    const bool evaluates = instruction.opcode == Opcode::evaluate;
+    if (evaluates) {
+      Evaluation evaluation = evaluation_of(instruction);
+      check(evaluation, calls_, shape_[1]);
+      if (joins && follows && evaluations_.back().precedes(evaluation)) {
+        evaluations_.back().parts.push_back(evaluation.parts[0]);
+      } else {
+        evaluations_.push_back(std::move(evaluation));
+      }
+    }
+    follows = evaluates;
+  }
 }
 
 Execution::Progress Execution::advance(std::int64_t emits, const std::function<void(const Progress&)>& on_emit, const Cancellation* cancellation) {
@@ -88,7 +92,8 @@ Execution::Progress Execution::advance(std::int64_t emits, const std::function<v
   DPM_CHECK(!waiting_, "DPM_INVALID_ARGUMENT",
             "This run waits for the answer of guide " + std::to_string(waiting_ ? waiting().reg(2) : 0) + ". Give it before the run goes on.");
   const at::NoGradGuard no_grad;
-  const PrecisionScope scope(options_.precision, device_);
+  const PrecisionScope scope(precision_, calls_.device());
+  const double seconds_before = calls_.seconds();
   broken_ = true;
   progress_.emits = 0;
   progress_.guide.reset();
@@ -96,109 +101,70 @@ Execution::Progress Execution::advance(std::int64_t emits, const std::function<v
     if (cancellation) cancellation->throw_if_requested();
     const Instruction& instruction = program_.instructions[next_];
     if (instruction.opcode == Opcode::guide) {
-      source(instruction.reg(1));
+      source(instruction, 1);
       waiting_ = true;
       progress_.guide = {instruction.reg(2), instruction.operands[3], instruction.operands[4], instruction.operands[5]};
       break;
     }
+    if (instruction.opcode == Opcode::evaluate) {
+      const Evaluation& evaluation = evaluations_[next_evaluation_++];
+      calls_.evaluate(evaluation, registers_, cancellation);
+      progress_.evaluations += static_cast<int>(evaluation.parts.size());
+      next_ += evaluation.parts.size();
+      continue;
+    }
     if (instruction.opcode == Opcode::emit) {
-      emitted_x_ = source(instruction.reg(0));
-      emitted_clean_ = source(instruction.reg(1));
-      progress_.step = static_cast<int>(instruction.operands[2]);
-      note_finite(progress_.step, emitted_x_, emitted_clean_);
-      ++progress_.emits;
+      emit(instruction);
       if (on_emit) on_emit(progress_);
       --emits;
     } else {
-      run(instruction, cancellation);
+      run(instruction);
     }
     ++next_;
   }
   progress_.done = next_ == program_.instructions.size();
-  if (progress_.done) note_finite(progress_.step, source(program_.output), source(program_.output));
+  if (progress_.done) note_finite(progress_.step, registers_.source(program_.output), registers_.source(program_.output));
   require_finite();
   broken_ = false;
+  progress_.network_seconds = calls_.seconds() - seconds_before;
   return progress_;
 }
 
-void Execution::run(const Instruction& instruction, const Cancellation* cancellation) {
+void Execution::run(const Instruction& instruction) {
   switch (instruction.opcode) {
-    case Opcode::evaluate:
-      return evaluate(instruction, cancellation);
     case Opcode::combine:
       return combine(instruction);
     case Opcode::noise:
       return noise(instruction);
-    case Opcode::clip: {
-      const at::Tensor x = source(instruction.reg(1));
-      at::Tensor out = target(instruction.reg(0));
-      at::clamp_out(out, x, instruction.operands[2], instruction.operands[3]);
-      return;
-    }
+    case Opcode::clip:
+      return clip(instruction);
     case Opcode::threshold:
       return threshold(instruction);
     case Opcode::blend: {
-      const at::Tensor mask = source(instruction.reg(1)), a = source(instruction.reg(2)), b = source(instruction.reg(3));
-      target(instruction.reg(0)).copy_(b + mask * (a - b));
+      const at::Tensor mask = source(instruction, 1), a = source(instruction, 2), b = source(instruction, 3);
+      target(instruction).copy_(b + mask * (a - b));
       return;
     }
     case Opcode::multiply: {
-      const at::Tensor a = source(instruction.reg(1)), b = source(instruction.reg(2));
-      at::Tensor out = target(instruction.reg(0));
+      const at::Tensor a = source(instruction, 1), b = source(instruction, 2);
+      at::Tensor out = target(instruction);
       at::mul_out(out, a, b);
       return;
     }
     case Opcode::exponential: {
       // In float64: vector and scalar exponentials may differ in their last bit, and rounding it away keeps a sample the
       // same wherever it lies in the batch.
-      const at::Tensor power = source(instruction.reg(1)).to(at::kDouble) * instruction.operands[2] + instruction.operands[3];
-      target(instruction.reg(0)).copy_(at::exp(power));
+      const at::Tensor power = source(instruction, 1).to(at::kDouble) * instruction.operands[2] + instruction.operands[3];
+      target(instruction).copy_(at::exp(power));
       return;
     }
     case Opcode::ratio:
       return ratio(instruction);
+    case Opcode::evaluate:
     case Opcode::emit:
     case Opcode::guide:
       return;
   }
-}
-
-at::Tensor Execution::chunk_of(const at::Tensor& whole, std::int64_t begin) const {
-  const std::int64_t length = std::min(options_.chunk, shape_[0] - begin);
-  const at::Tensor part = whole.narrow(0, begin, length);
-  if (length == options_.chunk) return part;
-  // The same shape at every call: kernels may choose other sums for another shape, and a sample must not depend on how
-  // many others were drawn with it.
-  std::vector<std::int64_t> shape = whole.sizes().vec();
-  shape[0] = options_.chunk;
-  const at::Tensor padded = at::zeros(shape, whole.options().memory_format(whole.suggest_memory_format()));
-  padded.narrow(0, 0, length).copy_(part);
-  return padded;
-}
-
-void Execution::evaluate(const Instruction& instruction, const Cancellation* cancellation) {
-  const WeightedNetwork& network = *networks_[static_cast<std::size_t>(instruction.operands[2])];
-  const bool given = instruction.operands[3] != 0;
-  const double c_in = instruction.operands[4], label = instruction.operands[5];
-  const at::Tensor x = source(instruction.reg(1)), out = target(instruction.reg(0));
-  const at::Tensor variance = instruction.operands[6] < 0 ? at::Tensor() : target(instruction.reg(6));
-  const std::int64_t channels = shape_[1];
-  const std::int64_t count = shape_[0], chunk = options_.chunk;
-  for (std::int64_t begin = 0; begin < count; begin += chunk) {
-    const std::int64_t length = std::min(chunk, count - begin);
-    at::Tensor part = chunk_of(x, begin);
-    Conditioning conditioning;
-    conditioning.labels = at::full({chunk}, label, at::TensorOptions().dtype(at::kFloat).device(device_));
-    if (given && options_.classes.defined()) conditioning.classes = chunk_of(options_.classes, begin);
-    if (options_.image.defined()) conditioning.image = chunk_of(options_.image, begin);
-    conditioning = network.network->prepare(std::move(conditioning), chunk, device_);
-    if (c_in != 1) part = part * c_in;
-    Pass pass{network.parameters, nullptr, cancellation};
-    const at::Tensor result = network.network->forward(pass, part, conditioning).narrow(0, 0, length);
-    out.narrow(0, begin, length).copy_(result.narrow(1, 0, channels));
-    if (variance.defined()) variance.narrow(0, begin, length).copy_(result.narrow(1, channels, channels));
-  }
-  ++progress_.evaluations;
 }
 
 void Execution::combine(const Instruction& instruction) {
@@ -209,48 +175,73 @@ void Execution::combine(const Instruction& instruction) {
   for (int k = 0; k < arguments.terms_count; ++k) {
     const auto slot = static_cast<std::size_t>(1 + 2 * k);
     arguments.coefficients[k] = static_cast<float>(instruction.operands[slot]);
-    terms.push_back(source(instruction.reg(slot + 1)));
+    terms.push_back(source(instruction, slot + 1));
     arguments.terms[k] = terms.back().const_data_ptr<float>();
   }
-  const at::Tensor out = target(instruction.reg(0));
+  const at::Tensor& out = target(instruction);
   arguments.out = out.mutable_data_ptr<float>();
   arguments.size = out.numel();
   const Operation operation("dpm::combine", terms, {out});
-  launch_combine(device_, arguments);
+  launch_combine(calls_.device(), arguments);
 }
 
 void Execution::noise(const Instruction& instruction) {
-  const at::Tensor out = target(instruction.reg(0));
+  const at::Tensor& out = target(instruction);
   const Operation operation("dpm::normals", {}, {out});
-  launch_normals(device_, {out.mutable_data_ptr<float>(), options_.samples.data(), shape_[0], shape_[1], shape_[2] * shape_[3], key_of(options_.seed),
-                           static_cast<std::uint32_t>(instruction.operands[2]), static_cast<std::uint32_t>(instruction.operands[1]), true});
+  launch_normals(calls_.device(), {out.mutable_data_ptr<float>(), samples_.data(), shape_[0], shape_[1], shape_[2] * shape_[3], key_,
+                                   static_cast<std::uint32_t>(instruction.operands[2]), static_cast<std::uint32_t>(instruction.operands[1]), true});
+}
+
+void Execution::clip(const Instruction& instruction) {
+  const at::Tensor x = source(instruction, 1);
+  at::Tensor out = target(instruction);
+  const double low = instruction.operands[2], high = instruction.operands[3];
+  if (!out.is_cpu()) {
+    at::clamp_out(out, x, low, high);
+    return;
+  }
+  const Operation operation("dpm::clip", {x}, {out});
+  cpu::clip(x.const_data_ptr<float>(), static_cast<float>(low), static_cast<float>(high), out.numel(), out.mutable_data_ptr<float>());
 }
 
 void Execution::threshold(const Instruction& instruction) {
   const double low = instruction.operands[3], high = instruction.operands[4];
-  const at::Tensor x = source(instruction.reg(1));
+  const at::Tensor x = source(instruction, 1);
   // Sample by sample: libtorch's quantile refuses more than 16 million elements at once.
   std::vector<at::Tensor> limits;
   for (std::int64_t n = 0; n < shape_[0]; ++n) limits.push_back(at::quantile(x[n].abs().reshape({-1}), instruction.operands[2]));
   const at::Tensor limit = at::stack(limits).clamp(low, high).view({-1, 1, 1, 1});
   const at::Tensor result = at::minimum(at::maximum(x, -limit), limit) * (low / limit);
-  target(instruction.reg(0)).copy_(result);
+  target(instruction).copy_(result);
 }
 
 void Execution::ratio(const Instruction& instruction) {
-  const at::Tensor a = source(instruction.reg(1)), b = source(instruction.reg(2));
+  const at::Tensor a = source(instruction, 1), b = source(instruction, 2);
   // The kernel has read a sample before it writes it, so `out` may be `a` or `b`.
-  const at::Tensor out = target(instruction.reg(0));
+  const at::Tensor& out = target(instruction);
   const Operation operation("dpm::ratio", {a, b}, {out});
-  launch_ratio(device_, {out.mutable_data_ptr<float>(), a.const_data_ptr<float>(), b.const_data_ptr<float>(), shape_[0], out.numel() / shape_[0],
-                         static_cast<Measure>(instruction.reg(3)), instruction.operands[4], instruction.operands[5]});
+  launch_ratio(calls_.device(),
+               {out.mutable_data_ptr<float>(), a.const_data_ptr<float>(), b.const_data_ptr<float>(), shape_[0], out.numel() / shape_[0],
+                static_cast<Measure>(instruction.reg(3)), instruction.operands[4], instruction.operands[5]});
+}
+
+void Execution::emit(const Instruction& instruction) {
+  registers_.show(instruction.reg(0), instruction.reg(1));
+  progress_.step = static_cast<int>(instruction.operands[2]);
+  note_finite(progress_.step, registers_.x(), registers_.clean());
+  ++progress_.emits;
 }
 
 void Execution::note_finite(int step, const at::Tensor& x, const at::Tensor& clean) {
+  const bool one = x.is_same(clean);
+  if (calls_.device().is_cpu()) {
+    const Operation operation("dpm::all_finite", {x, clean}, {});
+    if (cpu::all_finite(x.const_data_ptr<float>(), x.numel()) && (one || cpu::all_finite(clean.const_data_ptr<float>(), clean.numel()))) return;
+  }
   // NaN and infinity survive a sum in float64, which float32 numbers do not overflow.
   const auto sum = [](const at::Tensor& values) { return values.sum({1, 2, 3}, false, at::kDouble); };
-  noted_.emplace_back(step, x.is_same(clean) ? sum(x) : sum(x) + sum(clean));
-  if (device_.is_cpu()) require_finite();
+  noted_.emplace_back(step, one ? sum(x) : sum(x) + sum(clean));
+  if (calls_.device().is_cpu()) require_finite();
 }
 
 void Execution::require_finite() {
@@ -277,23 +268,23 @@ void Execution::answer(const at::Tensor& gradient) {
   DPM_CHECK(gradient.sizes() == at::IntArrayRef(shape_) && gradient.scalar_type() == at::kFloat, "DPM_INVALID_ARGUMENT",
             "Expected a float32 tensor of x's shape from guide " + std::to_string(instruction.reg(2)) + ".");
   const at::NoGradGuard no_grad;
-  target(instruction.reg(0)).copy_(gradient);
+  target(instruction).copy_(gradient);
   waiting_ = false;
   ++next_;
 }
 
 at::Tensor Execution::x() const {
-  DPM_CHECK(emitted_x_.defined(), "DPM_INVALID_ARGUMENT", "The program has not emitted anything yet.");
-  return emitted_x_.clone();
+  DPM_CHECK(registers_.x().defined(), "DPM_INVALID_ARGUMENT", "The program has not emitted anything yet.");
+  return registers_.x().clone();
 }
 
 at::Tensor Execution::clean() const {
-  DPM_CHECK(emitted_clean_.defined(), "DPM_INVALID_ARGUMENT", "The program has not emitted anything yet.");
-  return emitted_clean_.clone();
+  DPM_CHECK(registers_.clean().defined(), "DPM_INVALID_ARGUMENT", "The program has not emitted anything yet.");
+  return registers_.clean().clone();
 }
 
-at::Tensor Execution::guided() const { return source(waiting().reg(1)).clone(); }
+at::Tensor Execution::guided() const { return source(waiting(), 1).clone(); }
 
-at::Tensor Execution::output() const { return source(program_.output).clone(); }
+at::Tensor Execution::output() const { return registers_.source(program_.output).clone(); }
 
 }  // namespace dpm

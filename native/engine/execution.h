@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "cancellation.h"
-#include "networks/network.h"
-#include "precision.h"
+#include "network_calls.h"
 #include "program.h"
+#include "registers.h"
 
 namespace dpm {
 
@@ -20,10 +20,7 @@ class Execution {
   struct Options {
     double seed;
     std::vector<double> samples;  // noise key of each sample
-    std::int64_t chunk;           // examples per network call, always exactly this many
-    at::Tensor classes;           // N int64 on the CPU, or undefined
-    at::Tensor image;             // N×K×H×W float32 that the networks see beside x, or undefined
-    Precision precision;
+    NetworkCalls::Given given;
   };
   // What a guide is asked: the gradient of guide number `guide` at the register that `guided()` shows, at this level.
   struct Question {
@@ -33,7 +30,8 @@ class Execution {
   struct Progress {
     int step = 0;
     int evaluations = 0;
-    std::int64_t emits = 0;  // that passed in this call
+    std::int64_t emits = 0;      // that passed in this call
+    double network_seconds = 0;  // spent inside networks in this call
     bool done = false;
     std::optional<Question> guide;  // the run stands before a guide instruction and waits for answer()
   };
@@ -54,33 +52,34 @@ class Execution {
   at::Tensor output() const;
 
  private:
-  void run(const Instruction& instruction, const Cancellation* cancellation);
-  void evaluate(const Instruction& instruction, const Cancellation* cancellation);
+  void run(const Instruction& instruction);
   void combine(const Instruction& instruction);
   void noise(const Instruction& instruction);
+  void clip(const Instruction& instruction);
   void threshold(const Instruction& instruction);
   void ratio(const Instruction& instruction);
+  void emit(const Instruction& instruction);
   const Instruction& waiting() const;
   // Notes whether each sample is finite here. Throws DPM_NON_FINITE where that is known at once; on a GPU it is asked at the end of
   // a segment, so that no emit waits for the device.
   void note_finite(int step, const at::Tensor& x, const at::Tensor& clean);
   void require_finite();
-  // Examples of a tensor for one network call, filled up with zeros to a whole chunk.
-  at::Tensor chunk_of(const at::Tensor& whole, std::int64_t begin) const;
-  // The tensor to write to. Never one that the last emit showed: such a register is given another.
-  at::Tensor target(int index);
-  at::Tensor source(int index) const;
 
-  std::vector<std::shared_ptr<WeightedNetwork>> networks_;
+  const at::Tensor& source(const Instruction& instruction, std::size_t operand) const { return registers_.source(instruction.reg(operand)); }
+  const at::Tensor& target(const Instruction& instruction) { return registers_.target(instruction.reg(0)); }
+
   Program program_;
-  Options options_;
-  std::vector<at::Tensor> registers_;
+  std::vector<double> samples_;
+  Key key_;
+  Precision precision_;
   std::vector<std::int64_t> shape_;
-  at::Device device_;
-  std::size_t next_ = 0;
+  NetworkCalls calls_;
+  Registers registers_;
+  // Those of the program, in order; one may stand for two instructions.
+  std::vector<Evaluation> evaluations_;
+  std::size_t next_ = 0, next_evaluation_ = 0;
   bool broken_ = false;   // an instruction was left half done
   bool waiting_ = false;  // for the answer to the guide instruction at next_
-  at::Tensor emitted_x_, emitted_clean_;
   // The step, and for each sample a number that is finite where the sample is.
   std::vector<std::pair<int, at::Tensor>> noted_;
   Progress progress_;

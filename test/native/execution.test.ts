@@ -9,7 +9,7 @@ import type {
   NetworkHandle,
 } from '../../lib/native/binding.js'
 import { loadBinding } from '../../lib/native/load.js'
-import { encodeProgram, type Program } from '../../lib/sampling/program.js'
+import { encodeProgram, type Instruction, type Program } from '../../lib/sampling/program.js'
 import { type ReferenceNetwork, runReference } from '../../lib/sampling/reference-executor.js'
 import { parseSampler, recordSampler, type SamplerOptions } from '../../lib/sampling/samplers.js'
 import { randomProgram } from '../unit/random-program.js'
@@ -135,6 +135,61 @@ test.each(runs)('%j in %i steps with guidance %s follows the float64 executor', 
   const reference = referenceNetwork([network], 3, given, classes)
   const { output } = await runReference(program, { network: reference, inputs, shape: imageShape, samples, seed: 4 })
   expect(largestDifference(actual, output)).toBeLessThan(1e-5)
+})
+
+const both = (first: 'given' | 'null', x: number): Instruction[] => [
+  { op: 'evaluate', out: 1, x: 0, network: 0, condition: first, cIn: 0.5, cNoise: 7 },
+  { op: 'evaluate', out: 2, x, network: 0, condition: first === 'given' ? 'null' : 'given', cIn: 0.5, cNoise: 7 },
+]
+
+test.each<readonly [string, readonly Instruction[]]>([
+  ['the null class behind the given one', both('given', 0)],
+  ['the given class behind none', both('null', 0)],
+  ['what the first gave', both('given', 1)],
+])('two evaluations in a row: %s', async (_, evaluations) => {
+  const network = await createTinyUnet(held, { classes })
+  const samples = [3, 0, 12]
+  const given = Int32Array.of(0, 2, 1)
+  const sum: Instruction = {
+    op: 'combine',
+    out: 0,
+    terms: [
+      [3, 1],
+      [-2, 2],
+    ],
+  }
+  const instructions = [...evaluations, sum]
+  const program: Program = {
+    version: 1,
+    name: 'two',
+    registers: 3,
+    inputs: { x: 0 },
+    output: 0,
+    steps: 0,
+    instructions,
+  }
+  const inputs = { x: drawImages(3) }
+  const reference = referenceNetwork([network], 3, given, classes)
+  const { output } = await runReference(program, { network: reference, inputs, shape: imageShape, samples, seed: 4 })
+  for (const chunk of [1, 2, 3, 5, 33]) {
+    const actual = await runToEnd([network], { program, inputs, samples, chunk, classes: given })
+    expect(largestDifference(actual, output)).toBeLessThan(1e-5)
+  }
+})
+
+test('an evaluation in its own place, and one of what it gave', async () => {
+  const network = await createTinyUnet(held, { classes })
+  const given = Int32Array.of(0, 2)
+  const run = (instructions: readonly Instruction[], output: number, x: ArrayLike<number>): Promise<Float32Array> => {
+    const program: Program = { version: 1, name: 'own', registers: 2, inputs: { x: 0 }, output, steps: 0, instructions }
+    return runToEnd([network], { program, inputs: { x }, samples: [0, 1], classes: given })
+  }
+  const evaluate = (out: number, condition: 'given' | 'null'): Instruction => {
+    return { op: 'evaluate', out, x: 0, network: 0, condition, cIn: 1, cNoise: 7 }
+  }
+  const first = await run([evaluate(1, 'null')], 1, drawImages(2))
+  const second = await run([evaluate(1, 'given')], 1, first)
+  expect(await run([evaluate(0, 'null'), evaluate(1, 'given')], 1, drawImages(2))).toEqual(second)
 })
 
 test('a sample is the same bytes in any batch, in any order, at a fixed chunk', async () => {

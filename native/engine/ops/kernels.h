@@ -123,6 +123,10 @@ void loss(const LossArguments& arguments);
 double squared_norm(const float* values, std::int64_t size);
 void optimizer(const OptimizerArguments& arguments);
 void dropout(const DropoutArguments& arguments);
+// out = x limited to [low, high]; NaN stays. out may be x.
+void clip(const float* x, float low, float high, std::int64_t size, float* out);
+// Whether there is neither NaN nor infinity.
+bool all_finite(const float* values, std::int64_t size);
 }  // namespace cpu
 
 }  // namespace dpm

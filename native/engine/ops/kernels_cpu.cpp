@@ -2,7 +2,9 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "ops/dropout_body.h"
@@ -96,6 +98,25 @@ DPM_PER_INSTRUCTION_SET void dropout_range(const DropoutArguments& a, std::int64
   }
 }
 
+DPM_PER_INSTRUCTION_SET void clip_range(const float* x, float low, float high, std::int64_t begin, std::int64_t end, float* out) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    const float raised = x[i] < low ? low : x[i];
+    out[i] = raised > high ? high : raised;
+  }
+}
+
+DPM_PER_INSTRUCTION_SET bool finite_range(const float* values, std::int64_t begin, std::int64_t end) {
+  // An exponent of ones.
+  constexpr std::uint32_t mask = 0x7f800000;
+  std::uint32_t bad = 0;
+  for (std::int64_t i = begin; i < end; ++i) {
+    std::uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof bits);
+    bad |= (bits & mask) == mask ? 1u : 0u;
+  }
+  return bad == 0;
+}
+
 template <typename Body>
 void for_blocks(std::int64_t count, std::int64_t size, const Body& body) {
   const std::int64_t blocks = (size + 3) / 4;
@@ -181,6 +202,18 @@ void dropout(const DropoutArguments& a) {
       dropout_range(a, i / tiles, start, std::min(blocks, start + tile));
     }
   });
+}
+
+void clip(const float* x, float low, float high, std::int64_t size, float* out) {
+  at::parallel_for(0, size, kGrain, [&](std::int64_t begin, std::int64_t end) { clip_range(x, low, high, begin, end, out); });
+}
+
+bool all_finite(const float* values, std::int64_t size) {
+  std::atomic<bool> finite{true};
+  at::parallel_for(0, size, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    if (!finite_range(values, begin, end)) finite.store(false, std::memory_order_relaxed);
+  });
+  return finite.load(std::memory_order_relaxed);
 }
 
 }  // namespace dpm::cpu
