@@ -1,5 +1,5 @@
 // Where the time of a job goes: every operation of libtorch, and every kernel of ours that is marked, as libtorch's
-// observers see them. What is not inside a ProfileScope is not recorded, and a mark there costs some 10 ns.
+// observers see them. What is not inside a ProfileScope is not recorded, and a mark there costs a tenth of a microsecond.
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <ATen/record_function.h>
