@@ -48,7 +48,9 @@ at::Tensor convolve(Pass& pass, const Tensors& inputs, const Settings& settings)
 at::Tensor norm_silu(Pass& pass, const Tensors& inputs, const Settings& settings) {
   ParameterList list;
   const GroupNorm norm(list, "layer", inputs[0].size(1), settings.integer("groups"), settings.number("epsilon"));
-  return norm.silu(pass, inputs[0], {inputs[3], inputs[4], inputs[5]});
+  // As a convolution before it would give x.
+  const at::Tensor x = pass.precision == Precision::bfloat16 ? inputs[0].to(at::kBFloat16) : inputs[0];
+  return norm.silu(pass, x, {inputs[3], inputs[4], inputs[5]});
 }
 
 at::Tensor attend_rows(Pass& pass, const Tensors& inputs, const Settings& settings) {

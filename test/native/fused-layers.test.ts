@@ -8,7 +8,18 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { loadBinding } from '../../lib/native/load.js'
 import { holdHandles } from './handles.js'
-import { allOf, apart, drawn, isSame, type LayerCase, type Manner, runLayer, sizeOf, slopeOf } from './layer-alone.js'
+import {
+  allOf,
+  apart,
+  drawn,
+  isSame,
+  type LayerCase,
+  type Manner,
+  runLayer,
+  sizeOf,
+  slopeOf,
+  type Values,
+} from './layer-alone.js'
 import { attention, convolution, norm } from './layer-cases.js'
 
 const held = holdHandles()
@@ -183,6 +194,18 @@ test.each([100, -3000])('a norm of numbers far from zero, about %d, keeps its di
   expect(apart(found.output, wanted.output)).toBeLessThan(20 * lost)
 })
 
+test.each([norm([2, 24, 16, 16], 6), norm([5, 17, 6, 5], 1, { offset: true, scaled: true })])(
+  'a norm in bfloat16 is that of float32, rounded',
+  async (of) => {
+    const nearest = ({ values, shape }: Values): Values => ({ values: Array.from(values, toBfloat16), shape })
+    const rounded = { ...of, inputs: of.inputs.map((each, i) => each && (i === 0 ? nearest(each) : each)) }
+    const single = await runLayer(held, { ...rounded, byOutput: nearest(of.byOutput) })
+    const half = await runLayer(held, of, { precision: 'bfloat16' })
+    const wanted = [single.output, ...single.gradients].map((list, i) => (i < 2 ? list.map(toBfloat16) : list))
+    expect(isSame(allOf(half), wanted)).toBe(true)
+  },
+)
+
 test('groups that do not divide the channels are refused', async () => {
   await expect(runLayer(held, norm([2, 8, 4, 4], 3))).rejects.toMatchObject({
     code: 'DPM_INVALID_OPTION',
@@ -221,3 +244,11 @@ describe('dropout', () => {
     expect(await runLayer(held, none)).toEqual({ output: new Float64Array(), gradients: [new Float64Array()] })
   })
 })
+
+/** The nearest number of bfloat16, the even one of two. */
+function toBfloat16(value: number): number {
+  const bits = new Uint32Array(Float32Array.of(value).buffer)
+  const [whole = 0] = bits
+  bits[0] = (whole + 0x7fff + ((whole >>> 16) & 1)) & 0xffff0000
+  return new Float32Array(bits.buffer)[0] ?? Number.NaN
+}

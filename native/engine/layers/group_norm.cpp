@@ -27,12 +27,13 @@ float* writable(const at::Tensor& tensor) { return tensor.defined() ? tensor.mut
 
 at::Tensor gradient_like(const at::Tensor& tensor) { return tensor.numel() > 0 ? at::empty_like(tensor) : at::Tensor(); }
 
-GroupNormSilu arguments_of(const torch::autograd::variable_list& inputs, const at::Tensor& statistics, const at::Tensor& sums, std::int64_t groups,
-                           double epsilon) {
+template <typename Number>
+GroupNormSilu<Number> arguments_of(const torch::autograd::variable_list& inputs, const at::Tensor& statistics, const at::Tensor& sums,
+                                   std::int64_t groups, double epsilon) {
   const at::Tensor& x = inputs[0];
   const std::int64_t count = x.size(0);
   float* const means = statistics.mutable_data_ptr<float>();
-  return {x.const_data_ptr<float>(),
+  return {x.const_data_ptr<Number>(),
           data_of(inputs[1]),
           data_of(inputs[2]),
           data_of(inputs[3]),
@@ -50,6 +51,16 @@ GroupNormSilu arguments_of(const torch::autograd::variable_list& inputs, const a
 
 // Half precision, where autocast has made x so, as float32.
 at::Tensor at_least_single(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat); }
+
+// Calls with a number of the kind that x holds, one of the two that the kernel knows.
+template <typename Call>
+void as_stored(const at::Tensor& x, const Call& call) {
+  if (x.scalar_type() == at::kBFloat16) {
+    call(at::BFloat16());
+  } else {
+    call(float());
+  }
+}
 
 // N×C → N×C×1×1.
 at::Tensor spread(const at::Tensor& t) { return t.unsqueeze(-1).unsqueeze(-1); }
@@ -69,7 +80,10 @@ struct FusedGroupNormSilu : torch::autograd::Function<FusedGroupNormSilu> {
     const at::Tensor sums = at::empty({x.size(0), x.size(1)}, weight.options());
     const at::Tensor y = at::empty_like(x);
     const Operation operation("dpm::group_norm_silu", {x, weight, bias, offset, scale, shift}, {y});
-    cpu::group_norm_silu(arguments_of(inputs, statistics, sums, groups, epsilon), y.mutable_data_ptr<float>());
+    as_stored(x, [&](auto number) {
+      using Number = decltype(number);
+      cpu::group_norm_silu(arguments_of<Number>(inputs, statistics, sums, groups, epsilon), y.mutable_data_ptr<Number>());
+    });
     context->save_for_backward({x, weight, bias, offset, scale, shift, statistics, sums});
     context->saved_data["groups"] = groups;
     context->saved_data["epsilon"] = epsilon;
@@ -79,15 +93,19 @@ struct FusedGroupNormSilu : torch::autograd::Function<FusedGroupNormSilu> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
     check_differentiated_once("group norm");
     const auto saved = context->get_saved_variables();
-    const at::Tensor out = gradients[0].to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor out = gradients[0].to(saved[0].scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
     const at::Tensor x = at::empty_like(saved[0]);
     const at::Tensor weight = at::empty_like(saved[7]), bias = at::empty_like(saved[7]);
     const at::Tensor offset = gradient_like(saved[3]), scale = gradient_like(saved[4]), shift = gradient_like(saved[5]);
     {
       const Operation operation("dpm::group_norm_silu_backward", {out, saved[0]}, {x, weight, bias, offset, scale, shift});
-      cpu::group_norm_silu_backward(
-          arguments_of(saved, saved[6], saved[7], context->saved_data["groups"].toInt(), context->saved_data["epsilon"].toDouble()),
-          {out.const_data_ptr<float>(), writable(x), writable(weight), writable(bias), writable(offset), writable(scale), writable(shift)});
+      as_stored(x, [&](auto number) {
+        using Number = decltype(number);
+        cpu::group_norm_silu_backward<Number>(
+            arguments_of<Number>(saved, saved[6], saved[7], context->saved_data["groups"].toInt(), context->saved_data["epsilon"].toDouble()),
+            {out.const_data_ptr<Number>(), x.mutable_data_ptr<Number>(), writable(weight), writable(bias), writable(offset), writable(scale),
+             writable(shift)});
+      });
     }
     return {x, weight.sum(0), bias.sum(0), offset, scale, shift, {}, {}};
   }
@@ -111,7 +129,8 @@ at::Tensor GroupNorm::operator()(const Pass& pass, const at::Tensor& x) const {
 at::Tensor GroupNorm::silu(const Pass& pass, const at::Tensor& x, const Modulation& modulation) const {
   // The kernel gives each example to one thread: with fewer examples than threads libtorch's own is the faster.
   if (x.is_cpu() && pass.fused_norms && !pass.twice && x.scalar_type() != at::kDouble && x.size(0) >= at::get_num_threads() && x.numel() > 0) {
-    return FusedGroupNormSilu::apply(x.to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast), pass[weight_], pass[bias_],
+    const at::Tensor known = x.scalar_type() == at::kBFloat16 ? x : x.to(at::kFloat);
+    return FusedGroupNormSilu::apply(known.contiguous(at::MemoryFormat::ChannelsLast), pass[weight_], pass[bias_],
                                      present_or_empty(modulation.offset, pass[weight_]), present_or_empty(modulation.scale, pass[weight_]),
                                      present_or_empty(modulation.shift, pass[weight_]), groups_, epsilon_);
   }

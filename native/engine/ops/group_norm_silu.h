@@ -1,14 +1,16 @@
 // silu(groupnorm(x + offset) * (1 + scale) + shift) in two passes over x instead of five, and its gradient in two.
 //
 // x and y are channels-last: N × S rows of C. offset, scale and shift are N×C or null. Nothing but x and the statistics is
-// kept for the way back; what the norm gave is computed again.
+// kept for the way back; what the norm gave is computed again. Number: float, or c10::BFloat16, which is computed in float32 an
+// example at a time.
 #pragma once
 #include <cstdint>
 
 namespace dpm {
 
+template <typename Number>
 struct GroupNormSilu {
-  const float* x;
+  const Number* x;
   const float* weight;  // C
   const float* bias;    // C
   const float* offset;
@@ -21,19 +23,22 @@ struct GroupNormSilu {
   double epsilon;
 };
 
+template <typename Number>
 struct GroupNormSiluGradient {
-  const float* out;  // by y
-  float* x;          // N×S×C
-  float* weight;     // N×C: to be summed over N
-  float* bias;       // N×C
-  float* offset;     // N×C or null
-  float* scale;      // N×C or null; the gradient by shift is `bias` without the factor, in `shift`
-  float* shift;      // N×C or null
+  const Number* out;  // by y
+  Number* x;          // N×S×C
+  float* weight;      // N×C: to be summed over N
+  float* bias;        // N×C
+  float* offset;      // N×C or null
+  float* scale;       // N×C or null; the gradient by shift is `bias` without the factor, in `shift`
+  float* shift;       // N×C or null
 };
 
 namespace cpu {
-void group_norm_silu(const GroupNormSilu& arguments, float* y);
-void group_norm_silu_backward(const GroupNormSilu& arguments, const GroupNormSiluGradient& gradient);
+template <typename Number>
+void group_norm_silu(const GroupNormSilu<Number>& arguments, Number* y);
+template <typename Number>
+void group_norm_silu_backward(const GroupNormSilu<Number>& arguments, const GroupNormSiluGradient<Number>& gradient);
 }  // namespace cpu
 
 }  // namespace dpm

@@ -1,7 +1,9 @@
 #include <ATen/Parallel.h>
+#include <c10/util/BFloat16.h>
 
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "ops/group_norm_silu.h"
@@ -109,8 +111,46 @@ DPM_PER_INSTRUCTION_SET void norm_backward(const float* x, float* dx, std::int64
   }
 }
 
+DPM_PER_INSTRUCTION_SET void widen(const std::uint16_t* __restrict from, std::int64_t size, std::uint32_t* __restrict to) {
+  for (std::int64_t i = 0; i < size; ++i) to[i] = std::uint32_t{from[i]} << 16;
+}
+
+// To the nearest, halves to even; not a number stays one.
+DPM_PER_INSTRUCTION_SET void narrow(const std::uint32_t* __restrict from, std::int64_t size, std::uint16_t* __restrict to) {
+  for (std::int64_t i = 0; i < size; ++i) {
+    const std::uint32_t bits = from[i], rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+    to[i] = static_cast<std::uint16_t>((bits & 0x7fffffffU) > 0x7f800000U ? (bits >> 16) | 0x40U : rounded);
+  }
+}
+
+// One example's numbers as float32: where they lie, or in memory of the thread's own until they are put back.
+template <typename Number>
+class Example {
+ public:
+  explicit Example(std::int64_t size) : size_(size), memory_(is_wide ? 0 : static_cast<std::size_t>(size)) {}
+
+  const float* read(const Number* from) {
+    if constexpr (is_wide) return from;
+    widen(reinterpret_cast<const std::uint16_t*>(from), size_, reinterpret_cast<std::uint32_t*>(memory_.data()));
+    return memory_.data();
+  }
+  float* place(Number* to) {
+    if constexpr (is_wide) return to;
+    return memory_.data();
+  }
+  void put(Number* to) {
+    if constexpr (!is_wide) narrow(reinterpret_cast<const std::uint32_t*>(memory_.data()), size_, reinterpret_cast<std::uint16_t*>(to));
+  }
+
+ private:
+  static constexpr bool is_wide = std::is_same_v<Number, float>;
+  std::int64_t size_;
+  std::vector<float> memory_;
+};
+
 // z = gain * x + constant, from the statistics.
-void affine(const GroupNormSilu& a, std::int64_t n, float* gain, float* constant) {
+template <typename Number>
+void affine(const GroupNormSilu<Number>& a, std::int64_t n, float* gain, float* constant) {
   const std::int64_t per_group = a.channels / a.groups;
   for (std::int64_t c = 0; c < a.channels; ++c) {
     const std::int64_t at = n * a.channels + c;
@@ -125,20 +165,23 @@ void affine(const GroupNormSilu& a, std::int64_t n, float* gain, float* constant
 
 }  // namespace
 
-void group_norm_silu(const GroupNormSilu& a, float* y) {
+template <typename Number>
+void group_norm_silu(const GroupNormSilu<Number>& a, Number* y) {
   const std::int64_t per_group = a.channels / a.groups, size = a.positions * a.channels;
   at::parallel_for(0, a.count, 1, [&](std::int64_t begin, std::int64_t end) {
     const auto channels = static_cast<std::size_t>(a.channels);
     std::vector<double> sums(channels), squares(channels);
     std::vector<float> work(2 * channels), gain(channels), constant(channels);
+    Example<Number> read(size), made(size);
     for (std::int64_t n = begin; n < end; ++n) {
+      const float* const x = read.read(a.x + n * size);
       std::fill(sums.begin(), sums.end(), 0.0);
       std::fill(squares.begin(), squares.end(), 0.0);
-      column_sums(a.x + n * size, a.positions, a.channels, sums.data(), squares.data(), work.data());
+      column_sums(x, a.positions, a.channels, sums.data(), squares.data(), work.data());
       const auto rows = static_cast<double>(a.positions);
       for (std::int64_t g = 0; g < a.groups; ++g) {
         // What the numbers of a column are counted from, the offset included.
-        const auto start = [&](std::int64_t c) { return double{a.x[n * size + c]} + (a.offset ? double{a.offset[n * a.channels + c]} : 0.0); };
+        const auto start = [&](std::int64_t c) { return double{x[c]} + (a.offset ? double{a.offset[n * a.channels + c]} : 0.0); };
         double total = 0, total_squares = 0;
         for (std::int64_t c = g * per_group; c < (g + 1) * per_group; ++c) {
           const double sum = sums[static_cast<std::size_t>(c)] + rows * start(c);
@@ -156,23 +199,28 @@ void group_norm_silu(const GroupNormSilu& a, float* y) {
         a.inverse[n * a.groups + g] = static_cast<float>(1.0 / std::sqrt(variance + a.epsilon));
       }
       affine(a, n, gain.data(), constant.data());
-      affine_silu(a.x + n * size, y + n * size, a.positions, a.channels, gain.data(), constant.data());
+      affine_silu(x, made.place(y + n * size), a.positions, a.channels, gain.data(), constant.data());
+      made.put(y + n * size);
     }
   });
 }
 
-void group_norm_silu_backward(const GroupNormSilu& a, const GroupNormSiluGradient& d) {
+template <typename Number>
+void group_norm_silu_backward(const GroupNormSilu<Number>& a, const GroupNormSiluGradient<Number>& d) {
   const std::int64_t per_group = a.channels / a.groups, size = a.positions * a.channels;
   at::parallel_for(0, a.count, 1, [&](std::int64_t begin, std::int64_t end) {
     const auto channels = static_cast<std::size_t>(a.channels);
     std::vector<double> sums(channels), products(channels);
     std::vector<float> work(2 * channels), gain(channels), constant(channels), q(channels), r(channels);
+    Example<Number> given(size), up(size), made(size);
     for (std::int64_t n = begin; n < end; ++n) {
       std::fill(sums.begin(), sums.end(), 0.0);
       std::fill(products.begin(), products.end(), 0.0);
       affine(a, n, gain.data(), constant.data());
-      silu_backward(a.x + n * size, d.out + n * size, d.x + n * size, a.positions, a.channels, gain.data(), constant.data(), sums.data(),
-                    products.data(), work.data());
+      const float* const x = given.read(a.x + n * size);
+      float* const dx = made.place(d.x + n * size);
+      silu_backward(x, up.read(d.out + n * size), dx, a.positions, a.channels, gain.data(), constant.data(), sums.data(), products.data(),
+                    work.data());
       for (std::int64_t g = 0; g < a.groups; ++g) {
         const double mean = a.means[n * a.groups + g], inverse = a.inverse[n * a.groups + g];
         const double elements = static_cast<double>(a.positions) * static_cast<double>(per_group);
@@ -205,9 +253,15 @@ void group_norm_silu_backward(const GroupNormSilu& a, const GroupNormSiluGradien
           }
         }
       }
-      norm_backward(a.x + n * size, d.x + n * size, a.positions, a.channels, gain.data(), q.data(), r.data());
+      norm_backward(x, dx, a.positions, a.channels, gain.data(), q.data(), r.data());
+      made.put(d.x + n * size);
     }
   });
 }
+
+template void group_norm_silu(const GroupNormSilu<float>&, float*);
+template void group_norm_silu(const GroupNormSilu<c10::BFloat16>&, c10::BFloat16*);
+template void group_norm_silu_backward(const GroupNormSilu<float>&, const GroupNormSiluGradient<float>&);
+template void group_norm_silu_backward(const GroupNormSilu<c10::BFloat16>&, const GroupNormSiluGradient<c10::BFloat16>&);
 
 }  // namespace dpm::cpu
