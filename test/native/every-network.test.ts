@@ -179,6 +179,21 @@ describe.each(tiny.map((options) => [options.kind, options] as const))('%s', (ki
     expect(apart).toBeLessThan(tolerance)
   })
 
+  test.each([
+    ['bfloat16', 6e-2],
+    ['float16', 8e-3],
+  ] as const)('takes nearly the step of float32 in %s', async (precision, tolerance) => {
+    const network = await create(options)
+    const batch = batchOf(held, planOf([3, 1]))
+    const single = await stepGradient(held, network, batch)
+    const half = await stepGradient(held, network, batch, { precision })
+    expect(half.report).toMatchObject({ finite: true, skipped: false })
+    expect(Math.abs(half.report.loss / single.report.loss - 1)).toBeLessThan(tolerance)
+    const apart = relativeDistance(half.gradient, single.gradient)
+    expect(apart).toBeGreaterThan(1e-5)
+    expect(apart).toBeLessThan(tolerance)
+  })
+
   test.skipIf(unrepeatable.has(kind))(
     'keeps only the inputs of its blocks where memory is short, and computes the same, bit for bit',
     async () => {
