@@ -24,7 +24,6 @@ import { attention, convolution, norm } from './layer-cases.js'
 
 const held = holdHandles()
 const { threads, capability } = loadBinding().version()
-// A norm of fewer images than threads is libtorch's.
 beforeEach(() => loadBinding().setThreads(2))
 afterEach(() => loadBinding().setThreads(threads))
 
@@ -45,6 +44,7 @@ const fused: readonly (readonly [string, LayerCase])[] = [
   ['a norm of single channels, told of scale and shift', norm([2, 5, 3, 11], 5, { scaled: true })],
   ['a norm of one group, told of all', norm([5, 17, 6, 5], 1, { offset: true, scaled: true })],
   ['a norm of more rows than a sum takes at once', norm([2, 24, 16, 16], 6, { offset: true })],
+  ['a norm of one image, its groups shared among the threads', norm([1, 72, 9, 7], 24, { offset: true, scaled: true })],
   ['attention', attention(2, 64, 2, 8)],
   ['attention of odd heads and prime positions', attention(2, 37, 3, 5, true)],
   ['attention of one position', attention(3, 1, 2, 16)],
@@ -192,6 +192,21 @@ test.each([100, -3000])('a norm of numbers far from zero, about %d, keeps its di
   // x itself has lost |mean| / 2^24 of its spread of 1.5.
   const lost = (Math.abs(mean) * 2 ** -24) / 1.5
   expect(apart(found.output, wanted.output)).toBeLessThan(20 * lost)
+})
+
+describe.each([
+  ['of one image', norm([1, 72, 9, 7], 24, { offset: true, scaled: true })],
+  ['of three', norm([3, 40, 5, 5], 5, { offset: true })],
+] as const)('the numbers of a norm %s', (_, of) => {
+  test.each(['float32', 'bfloat16'] as const)('are the same by however many threads, in %s', async (precision) => {
+    const runs: (readonly Float64Array[])[] = []
+    for (const count of [1, 2, 5]) {
+      await loadBinding().setThreads(count)
+      runs.push(allOf(await runLayer(held, of, { precision })))
+    }
+    const [alone = [], ...shared] = runs
+    for (const run of shared) expect(isSame(run, alone)).toBe(true)
+  })
 })
 
 test.each([norm([2, 24, 16, 16], 6), norm([5, 17, 6, 5], 1, { offset: true, scaled: true })])(

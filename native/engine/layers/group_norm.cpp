@@ -1,4 +1,3 @@
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/empty.h>
@@ -127,8 +126,7 @@ at::Tensor GroupNorm::operator()(const Pass& pass, const at::Tensor& x) const {
 }
 
 at::Tensor GroupNorm::silu(const Pass& pass, const at::Tensor& x, const Modulation& modulation) const {
-  // The kernel gives each example to one thread: with fewer examples than threads libtorch's own is the faster.
-  if (x.is_cpu() && pass.fused_norms && !pass.twice && x.scalar_type() != at::kDouble && x.size(0) >= at::get_num_threads() && x.numel() > 0) {
+  if (x.is_cpu() && pass.fused_norms && !pass.twice && x.scalar_type() != at::kDouble && x.numel() > 0) {
     const at::Tensor known = x.scalar_type() == at::kBFloat16 ? x : x.to(at::kFloat);
     return FusedGroupNormSilu::apply(known.contiguous(at::MemoryFormat::ChannelsLast), pass[weight_], pass[bias_],
                                      present_or_empty(modulation.offset, pass[weight_]), present_or_empty(modulation.scale, pass[weight_]),

@@ -1,8 +1,8 @@
 // silu(groupnorm(x + offset) * (1 + scale) + shift) in two passes over x instead of five, and its gradient in two.
 //
 // x and y are channels-last: N × S rows of C. offset, scale and shift are N×C or null. Nothing but x and the statistics is
-// kept for the way back; what the norm gave is computed again. Number: float, or c10::BFloat16, which is computed in float32 an
-// example at a time.
+// kept for the way back; what the norm gave is computed again. Number: float, or c10::BFloat16, which is computed in float32.
+// Pieces of an example (whole groups) are shared among the threads; the numbers depend neither on how many nor on the batch.
 #pragma once
 #include <cstdint>
 

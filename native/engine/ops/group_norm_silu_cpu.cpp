@@ -38,15 +38,15 @@ constexpr std::int64_t kRows = 32;
 
 // Sums of x - x_0 and of its squares over each column, x_0 the column's first number: squares of x itself would lose the
 // variance of numbers that lie far from zero.
-DPM_PER_INSTRUCTION_SET void column_sums(const float* __restrict x, std::int64_t positions, std::int64_t channels, double* sums, double* squares,
-                                         float* work) {
+DPM_PER_INSTRUCTION_SET void column_sums(const float* __restrict x, std::int64_t positions, std::int64_t stride, std::int64_t channels, double* sums,
+                                         double* squares, float* work) {
   float* __restrict sum = work;
   float* __restrict square = work + channels;
   for (std::int64_t start = 0; start < positions; start += kRows) {
     const std::int64_t end = start + kRows < positions ? start + kRows : positions;
     for (std::int64_t c = 0; c < channels; ++c) sum[c] = square[c] = 0.0f;
     for (std::int64_t s = start; s < end; ++s) {
-      const float* __restrict row = x + s * channels;
+      const float* __restrict row = x + s * stride;
       for (std::int64_t c = 0; c < channels; ++c) {
         const float value = row[c] - x[c];
         sum[c] += value;
@@ -60,11 +60,11 @@ DPM_PER_INSTRUCTION_SET void column_sums(const float* __restrict x, std::int64_t
   }
 }
 
-DPM_PER_INSTRUCTION_SET void affine_silu(const float* x, float* y, std::int64_t positions, std::int64_t channels, const float* __restrict gain,
-                                         const float* __restrict constant) {
+DPM_PER_INSTRUCTION_SET void affine_silu(const float* x, float* y, std::int64_t positions, std::int64_t stride, std::int64_t channels,
+                                         const float* __restrict gain, const float* __restrict constant) {
   for (std::int64_t s = 0; s < positions; ++s) {
-    const float* __restrict in = x + s * channels;
-    float* __restrict out = y + s * channels;
+    const float* __restrict in = x + s * stride;
+    float* __restrict out = y + s * stride;
     for (std::int64_t c = 0; c < channels; ++c) {
       const float z = gain[c] * in[c] + constant[c];
       out[c] = z * sigmoid_of(z);
@@ -73,18 +73,18 @@ DPM_PER_INSTRUCTION_SET void affine_silu(const float* x, float* y, std::int64_t 
 }
 
 // dz = dy * silu'(z) into `dz`; column sums of dz and of dz * x.
-DPM_PER_INSTRUCTION_SET void silu_backward(const float* x, const float* dy, float* dz, std::int64_t positions, std::int64_t channels,
-                                           const float* __restrict gain, const float* __restrict constant, double* sums, double* products,
-                                           float* work) {
+DPM_PER_INSTRUCTION_SET void silu_backward(const float* x, const float* dy, float* dz, std::int64_t positions, std::int64_t stride,
+                                           std::int64_t channels, const float* __restrict gain, const float* __restrict constant, double* sums,
+                                           double* products, float* work) {
   float* __restrict sum = work;
   float* __restrict product = work + channels;
   for (std::int64_t start = 0; start < positions; start += kRows) {
     const std::int64_t end = start + kRows < positions ? start + kRows : positions;
     for (std::int64_t c = 0; c < channels; ++c) sum[c] = product[c] = 0.0f;
     for (std::int64_t s = start; s < end; ++s) {
-      const float* __restrict in = x + s * channels;
-      const float* __restrict up = dy + s * channels;
-      float* __restrict out = dz + s * channels;
+      const float* __restrict in = x + s * stride;
+      const float* __restrict up = dy + s * stride;
+      float* __restrict out = dz + s * stride;
       for (std::int64_t c = 0; c < channels; ++c) {
         const float z = gain[c] * in[c] + constant[c];
         const float sigmoid = sigmoid_of(z);
@@ -102,11 +102,11 @@ DPM_PER_INSTRUCTION_SET void silu_backward(const float* x, const float* dy, floa
 }
 
 // dx = p dz + q x + r, where dx holds dz; p and r are per channel, q per channel's group.
-DPM_PER_INSTRUCTION_SET void norm_backward(const float* x, float* dx, std::int64_t positions, std::int64_t channels, const float* __restrict p,
-                                           const float* __restrict q, const float* __restrict r) {
+DPM_PER_INSTRUCTION_SET void norm_backward(const float* x, float* dx, std::int64_t positions, std::int64_t stride, std::int64_t channels,
+                                           const float* __restrict p, const float* __restrict q, const float* __restrict r) {
   for (std::int64_t s = 0; s < positions; ++s) {
-    const float* __restrict in = x + s * channels;
-    float* __restrict out = dx + s * channels;
+    const float* __restrict in = x + s * stride;
+    float* __restrict out = dx + s * stride;
     for (std::int64_t c = 0; c < channels; ++c) out[c] = p[c] * out[c] + (q[c] * in[c] + r[c]);
   }
 }
@@ -123,43 +123,85 @@ DPM_PER_INSTRUCTION_SET void narrow(const std::uint32_t* __restrict from, std::i
   }
 }
 
-// One example's numbers as float32: where they lie, or in memory of the thread's own until they are put back.
-template <typename Number>
-class Example {
- public:
-  explicit Example(std::int64_t size) : size_(size), memory_(is_wide ? 0 : static_cast<std::size_t>(size)) {}
+// Channels [first, first + width) of example n: whole groups, so that no number of a piece depends on another piece.
+struct Piece {
+  std::int64_t n, first, width;
+};
 
-  const float* read(const Number* from) {
+// Enough pieces for every thread, each small enough to lie in a cache when it is read again and at least a cache line wide.
+template <typename Number>
+class Pieces {
+ public:
+  explicit Pieces(const GroupNormSilu<Number>& a) : channels_(a.channels), count_(a.count) {
+    constexpr std::int64_t kCached = 1 << 18, kLine = 16;  // numbers
+    const std::int64_t per_group = a.channels / a.groups;
+    const std::int64_t wanted = std::max(up(at::get_num_threads(), std::max<std::int64_t>(a.count, 1)), up(a.positions * a.channels, kCached));
+    width_ = per_group * std::max(up(a.groups, wanted), up(kLine, per_group));
+    of_example_ = up(channels_, width_);
+  }
+
+  [[nodiscard]] std::int64_t size() const { return count_ * of_example_; }
+  [[nodiscard]] std::int64_t width() const { return width_; }
+  [[nodiscard]] Piece operator[](std::int64_t index) const {
+    const std::int64_t first = index % of_example_ * width_;
+    return {index / of_example_, first, std::min(width_, channels_ - first)};
+  }
+
+ private:
+  static std::int64_t up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+  std::int64_t channels_, count_, width_, of_example_;
+};
+
+// A piece's numbers as float32: where they lie, or in memory of the thread's own until they are put back.
+template <typename Number>
+class Single {
+ public:
+  Single(const GroupNormSilu<Number>& a, std::int64_t width)
+      : positions_(a.positions), channels_(a.channels), memory_(is_wide ? 0 : static_cast<std::size_t>(a.positions * width)) {}
+
+  // Between a row of a piece and the next.
+  [[nodiscard]] std::int64_t stride(const Piece& piece) const { return is_wide ? channels_ : piece.width; }
+
+  const float* read(const Number* whole, const Piece& piece) {
+    const Number* const from = whole + start(piece);
     if constexpr (is_wide) return from;
-    widen(reinterpret_cast<const std::uint16_t*>(from), size_, reinterpret_cast<std::uint32_t*>(memory_.data()));
+    for (std::int64_t s = 0; s < positions_; ++s)
+      widen(reinterpret_cast<const std::uint16_t*>(from + s * channels_), piece.width,
+            reinterpret_cast<std::uint32_t*>(memory_.data() + s * piece.width));
     return memory_.data();
   }
-  float* place(Number* to) {
-    if constexpr (is_wide) return to;
+  float* place(Number* whole, const Piece& piece) {
+    if constexpr (is_wide) return whole + start(piece);
     return memory_.data();
   }
-  void put(Number* to) {
-    if constexpr (!is_wide) narrow(reinterpret_cast<const std::uint32_t*>(memory_.data()), size_, reinterpret_cast<std::uint16_t*>(to));
+  void put(Number* whole, const Piece& piece) {
+    if constexpr (!is_wide) {
+      Number* const to = whole + start(piece);
+      for (std::int64_t s = 0; s < positions_; ++s)
+        narrow(reinterpret_cast<const std::uint32_t*>(memory_.data() + s * piece.width), piece.width,
+               reinterpret_cast<std::uint16_t*>(to + s * channels_));
+    }
   }
 
  private:
   static constexpr bool is_wide = std::is_same_v<Number, float>;
-  std::int64_t size_;
+  [[nodiscard]] std::int64_t start(const Piece& piece) const { return piece.n * positions_ * channels_ + piece.first; }
+  std::int64_t positions_, channels_;
   std::vector<float> memory_;
 };
 
-// z = gain * x + constant, from the statistics.
+// z = gain * x + constant, from the statistics; both begin with the piece's first channel.
 template <typename Number>
-void affine(const GroupNormSilu<Number>& a, std::int64_t n, float* gain, float* constant) {
+void affine(const GroupNormSilu<Number>& a, const Piece& piece, float* gain, float* constant) {
   const std::int64_t per_group = a.channels / a.groups;
-  for (std::int64_t c = 0; c < a.channels; ++c) {
-    const std::int64_t at = n * a.channels + c;
-    const double inverse = a.inverse[n * a.groups + c / per_group], mean = a.means[n * a.groups + c / per_group];
+  for (std::int64_t c = piece.first; c < piece.first + piece.width; ++c) {
+    const std::int64_t at = piece.n * a.channels + c, group = piece.n * a.groups + c / per_group;
+    const double inverse = a.inverse[group], mean = a.means[group];
     const double factor = a.scale ? 1.0 + double{a.scale[at]} : 1.0;
     const double slope = inverse * double{a.weight[c]} * factor;
     const double offset = a.offset ? double{a.offset[at]} : 0.0;
-    gain[c] = static_cast<float>(slope);
-    constant[c] = static_cast<float>(slope * (offset - mean) + double{a.bias[c]} * factor + (a.shift ? double{a.shift[at]} : 0.0));
+    gain[c - piece.first] = static_cast<float>(slope);
+    constant[c - piece.first] = static_cast<float>(slope * (offset - mean) + double{a.bias[c]} * factor + (a.shift ? double{a.shift[at]} : 0.0));
   }
 }
 
@@ -167,82 +209,90 @@ void affine(const GroupNormSilu<Number>& a, std::int64_t n, float* gain, float* 
 
 template <typename Number>
 void group_norm_silu(const GroupNormSilu<Number>& a, Number* y) {
-  const std::int64_t per_group = a.channels / a.groups, size = a.positions * a.channels;
-  at::parallel_for(0, a.count, 1, [&](std::int64_t begin, std::int64_t end) {
-    const auto channels = static_cast<std::size_t>(a.channels);
-    std::vector<double> sums(channels), squares(channels);
-    std::vector<float> work(2 * channels), gain(channels), constant(channels);
-    Example<Number> read(size), made(size);
-    for (std::int64_t n = begin; n < end; ++n) {
-      const float* const x = read.read(a.x + n * size);
+  const std::int64_t per_group = a.channels / a.groups;
+  const Pieces<Number> pieces(a);
+  at::parallel_for(0, pieces.size(), 1, [&](std::int64_t begin, std::int64_t end) {
+    const auto width = static_cast<std::size_t>(pieces.width());
+    std::vector<double> sums(width), squares(width);
+    std::vector<float> work(2 * width), gain(width), constant(width);
+    Single<Number> read(a, pieces.width()), made(a, pieces.width());
+    for (std::int64_t index = begin; index < end; ++index) {
+      const Piece piece = pieces[index];
+      const float* const x = read.read(a.x, piece);
       std::fill(sums.begin(), sums.end(), 0.0);
       std::fill(squares.begin(), squares.end(), 0.0);
-      column_sums(x, a.positions, a.channels, sums.data(), squares.data(), work.data());
+      column_sums(x, a.positions, read.stride(piece), piece.width, sums.data(), squares.data(), work.data());
       const auto rows = static_cast<double>(a.positions);
-      for (std::int64_t g = 0; g < a.groups; ++g) {
+      for (std::int64_t first = 0; first < piece.width; first += per_group) {
+        const std::int64_t place = piece.n * a.channels + piece.first, group = piece.n * a.groups + (piece.first + first) / per_group;
         // What the numbers of a column are counted from, the offset included.
-        const auto start = [&](std::int64_t c) { return double{x[c]} + (a.offset ? double{a.offset[n * a.channels + c]} : 0.0); };
+        const auto start = [&](std::int64_t c) { return double{x[c]} + (a.offset ? double{a.offset[place + c]} : 0.0); };
         double total = 0, total_squares = 0;
-        for (std::int64_t c = g * per_group; c < (g + 1) * per_group; ++c) {
+        for (std::int64_t c = first; c < first + per_group; ++c) {
           const double sum = sums[static_cast<std::size_t>(c)] + rows * start(c);
           total += sum;
-          a.sums[n * a.channels + c] = static_cast<float>(sum);
+          a.sums[place + c] = static_cast<float>(sum);
         }
         const double elements = rows * static_cast<double>(per_group);
         const double mean = total / elements;
-        for (std::int64_t c = g * per_group; c < (g + 1) * per_group; ++c) {
+        for (std::int64_t c = first; c < first + per_group; ++c) {
           const double apart = start(c) - mean;
           total_squares += squares[static_cast<std::size_t>(c)] + apart * (2 * sums[static_cast<std::size_t>(c)] + rows * apart);
         }
         const double variance = std::max(0.0, total_squares / elements);
-        a.means[n * a.groups + g] = static_cast<float>(mean);
-        a.inverse[n * a.groups + g] = static_cast<float>(1.0 / std::sqrt(variance + a.epsilon));
+        a.means[group] = static_cast<float>(mean);
+        a.inverse[group] = static_cast<float>(1.0 / std::sqrt(variance + a.epsilon));
       }
-      affine(a, n, gain.data(), constant.data());
-      affine_silu(x, made.place(y + n * size), a.positions, a.channels, gain.data(), constant.data());
-      made.put(y + n * size);
+      affine(a, piece, gain.data(), constant.data());
+      affine_silu(x, made.place(y, piece), a.positions, made.stride(piece), piece.width, gain.data(), constant.data());
+      made.put(y, piece);
     }
   });
 }
 
 template <typename Number>
 void group_norm_silu_backward(const GroupNormSilu<Number>& a, const GroupNormSiluGradient<Number>& d) {
-  const std::int64_t per_group = a.channels / a.groups, size = a.positions * a.channels;
-  at::parallel_for(0, a.count, 1, [&](std::int64_t begin, std::int64_t end) {
-    const auto channels = static_cast<std::size_t>(a.channels);
-    std::vector<double> sums(channels), products(channels);
-    std::vector<float> work(2 * channels), gain(channels), constant(channels), q(channels), r(channels);
-    Example<Number> given(size), up(size), made(size);
-    for (std::int64_t n = begin; n < end; ++n) {
+  const std::int64_t per_group = a.channels / a.groups;
+  const Pieces<Number> pieces(a);
+  at::parallel_for(0, pieces.size(), 1, [&](std::int64_t begin, std::int64_t end) {
+    const auto width = static_cast<std::size_t>(pieces.width());
+    std::vector<double> sums(width), products(width);
+    std::vector<float> work(2 * width), gain(width), constant(width), q(width), r(width);
+    Single<Number> given(a, pieces.width()), up(a, pieces.width()), made(a, pieces.width());
+    for (std::int64_t index = begin; index < end; ++index) {
+      const Piece piece = pieces[index];
       std::fill(sums.begin(), sums.end(), 0.0);
       std::fill(products.begin(), products.end(), 0.0);
-      affine(a, n, gain.data(), constant.data());
-      const float* const x = given.read(a.x + n * size);
-      float* const dx = made.place(d.x + n * size);
-      silu_backward(x, up.read(d.out + n * size), dx, a.positions, a.channels, gain.data(), constant.data(), sums.data(), products.data(),
+      affine(a, piece, gain.data(), constant.data());
+      const float* const x = given.read(a.x, piece);
+      float* const dx = made.place(d.x, piece);
+      const std::int64_t stride = made.stride(piece);
+      silu_backward(x, up.read(d.out, piece), dx, a.positions, stride, piece.width, gain.data(), constant.data(), sums.data(), products.data(),
                     work.data());
-      for (std::int64_t g = 0; g < a.groups; ++g) {
-        const double mean = a.means[n * a.groups + g], inverse = a.inverse[n * a.groups + g];
+      for (std::int64_t first_of_group = 0; first_of_group < piece.width; first_of_group += per_group) {
+        const std::int64_t group = piece.n * a.groups + (piece.first + first_of_group) / per_group;
+        const double mean = a.means[group], inverse = a.inverse[group];
         const double elements = static_cast<double>(a.positions) * static_cast<double>(per_group);
         // With h the normalised value: sums over the group of dh and of dh * h.
         double first = 0, second = 0;
-        for (std::int64_t c = g * per_group; c < (g + 1) * per_group; ++c) {
+        for (std::int64_t c = first_of_group; c < first_of_group + per_group; ++c) {
           const auto at = static_cast<std::size_t>(c);
-          const std::int64_t place = n * a.channels + c;
+          const std::int64_t channel = piece.first + c, place = piece.n * a.channels + channel;
           const double offset = a.offset ? double{a.offset[place]} : 0.0;
           const double factor = a.scale ? 1.0 + double{a.scale[place]} : 1.0;
+          const double weight = a.weight[channel], bias = a.bias[channel];
           const double normalised = (products[at] + (offset - mean) * sums[at]) * inverse;  // sum of dz * h
           d.weight[place] = static_cast<float>(factor * normalised);
           d.bias[place] = static_cast<float>(factor * sums[at]);
           if (d.shift) d.shift[place] = static_cast<float>(sums[at]);
-          if (d.scale) d.scale[place] = static_cast<float>(double{a.weight[c]} * normalised + double{a.bias[c]} * sums[at]);
-          first += double{a.weight[c]} * factor * sums[at];
-          second += double{a.weight[c]} * factor * normalised;
+          if (d.scale) d.scale[place] = static_cast<float>(weight * normalised + bias * sums[at]);
+          first += weight * factor * sums[at];
+          second += weight * factor * normalised;
         }
         const double slope = -inverse * inverse * second / elements;
-        for (std::int64_t c = g * per_group; c < (g + 1) * per_group; ++c) {
+        for (std::int64_t c = first_of_group; c < first_of_group + per_group; ++c) {
           const auto at = static_cast<std::size_t>(c);
-          const std::int64_t place = n * a.channels + c;
+          const std::int64_t place = piece.n * a.channels + piece.first + c;
           const double offset = a.offset ? double{a.offset[place]} : 0.0;
           const double rest = -inverse * first / elements - slope * mean;
           q[at] = static_cast<float>(slope);
@@ -253,8 +303,8 @@ void group_norm_silu_backward(const GroupNormSilu<Number>& a, const GroupNormSil
           }
         }
       }
-      norm_backward(x, dx, a.positions, a.channels, gain.data(), q.data(), r.data());
-      made.put(d.x + n * size);
+      norm_backward(x, dx, a.positions, stride, piece.width, gain.data(), q.data(), r.data());
+      made.put(d.x, piece);
     }
   });
 }
