@@ -28,60 +28,55 @@ bool runs_in_half() { return at::autocast::is_autocast_enabled(at::kCPU); }
 
 at::Tensor channels_last(const at::Tensor& t) { return t.contiguous(at::MemoryFormat::ChannelsLast); }
 
-// N×C×H×W and O×C×3×3 → what the kernels know of them.
-cpu::WinogradShape winograd_shape(const at::Tensor& x, const at::Tensor& weight) {
-  return {x.size(0), x.size(2), x.size(3), x.size(1), weight.size(0)};
-}
-
 at::Tensor empty_output(const at::Tensor& x, std::int64_t channels) {
   return at::empty({x.size(0), channels, x.size(2), x.size(3)}, x.options(), at::MemoryFormat::ChannelsLast);
 }
 
-struct WinogradConvolution : torch::autograd::Function<WinogradConvolution> {
-  // bias: of size 0 where there is none.
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-    const at::Tensor y = empty_output(x, weight.size(0));
-    const Operation operation("dpm::winograd_convolution", {x, weight, bias}, {y});
-    cpu::winograd_forward(winograd_shape(x, weight), x.const_data_ptr<float>(), weight.const_data_ptr<float>(),
-                          bias.numel() > 0 ? bias.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
-    context->save_for_backward({x, weight});
-    context->saved_data["biased"] = bias.numel() > 0;
-    return y;
-  }
+const float* data_of(const at::Tensor& t) { return t.numel() > 0 ? t.const_data_ptr<float>() : nullptr; }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
-    check_differentiated_once("convolution");
-    const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1];
-    const at::Tensor dy = channels_last(gradients[0].to(at::kFloat));
-    const cpu::WinogradShape shape = winograd_shape(x, weight);
-    torch::autograd::variable_list result(3);
-    if (context->needs_input_grad(0)) {
-      result[0] = at::empty_like(x);
-      const Operation operation("dpm::winograd_convolution_backward_input", {dy, weight}, {result[0]});
-      cpu::winograd_backward_data(shape, dy.const_data_ptr<float>(), weight.const_data_ptr<float>(), result[0].mutable_data_ptr<float>());
-    }
-    if (context->needs_input_grad(1)) {
-      result[1] = at::empty_like(weight);
-      const Operation operation("dpm::winograd_convolution_backward_weight", {x, dy}, {result[1]});
-      cpu::winograd_backward_weight(shape, x.const_data_ptr<float>(), dy.const_data_ptr<float>(), result[1].mutable_data_ptr<float>());
-    }
-    if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) result[2] = dy.sum({0, 2, 3});
-    return result;
+// 3×3.
+struct Winograd {
+  static constexpr auto kForward = "dpm::winograd_convolution";
+  static constexpr auto kBackwardInput = "dpm::winograd_convolution_backward_input";
+  static constexpr auto kBackwardWeight = "dpm::winograd_convolution_backward_weight";
+
+  static cpu::WinogradShape shape(const at::Tensor& x, const at::Tensor& weight) {
+    return {x.size(0), x.size(2), x.size(3), x.size(1), weight.size(0)};
+  }
+  static constexpr auto forward = cpu::winograd_forward;
+  static constexpr auto backward_data = cpu::winograd_backward_data;
+  static void backward_weight(const cpu::WinogradShape& shape, const at::Tensor& x, const at::Tensor& dy, at::Tensor& weight, at::Tensor* bias) {
+    cpu::winograd_backward_weight(shape, x.const_data_ptr<float>(), dy.const_data_ptr<float>(), weight.mutable_data_ptr<float>());
+    if (bias != nullptr) *bias = dy.sum({0, 2, 3});
   }
 };
 
-cpu::PointwiseShape pointwise_shape(const at::Tensor& x, const at::Tensor& weight) {
-  return {x.size(0) * x.size(2) * x.size(3), x.size(1), weight.size(0)};
-}
+// 1×1.
+struct Pointwise {
+  static constexpr auto kForward = "dpm::pointwise_convolution";
+  static constexpr auto kBackwardInput = "dpm::pointwise_convolution_backward_input";
+  static constexpr auto kBackwardWeight = "dpm::pointwise_convolution_backward_weight";
 
-struct PointwiseConvolution : torch::autograd::Function<PointwiseConvolution> {
-  // weight: O×C×1×1. bias: of size 0 where there is none.
+  static cpu::PointwiseShape shape(const at::Tensor& x, const at::Tensor& weight) {
+    return {x.size(0) * x.size(2) * x.size(3), x.size(1), weight.size(0)};
+  }
+  static constexpr auto forward = cpu::pointwise_forward;
+  static constexpr auto backward_data = cpu::pointwise_backward_data;
+  static void backward_weight(const cpu::PointwiseShape& shape, const at::Tensor& x, const at::Tensor& dy, at::Tensor& weight, at::Tensor* bias) {
+    if (bias != nullptr) *bias = at::empty({weight.size(0)}, weight.options());
+    cpu::pointwise_backward_weight(shape, x.const_data_ptr<float>(), dy.const_data_ptr<float>(), weight.mutable_data_ptr<float>(),
+                                   bias != nullptr ? bias->mutable_data_ptr<float>() : nullptr);
+  }
+};
+
+// A float32 convolution by kernels of ours: x channels-last, the weight as `Kernels` want it, the bias of size 0 where there is none.
+template <typename Kernels>
+struct OwnConvolution : torch::autograd::Function<OwnConvolution<Kernels>> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
     const at::Tensor y = empty_output(x, weight.size(0));
-    const Operation operation("dpm::pointwise_convolution", {x, weight, bias}, {y});
-    cpu::pointwise_forward(pointwise_shape(x, weight), x.const_data_ptr<float>(), weight.const_data_ptr<float>(),
-                           bias.numel() > 0 ? bias.const_data_ptr<float>() : nullptr, y.mutable_data_ptr<float>());
+    const Operation operation(Kernels::kForward, {x, weight, bias}, {y});
+    Kernels::forward(Kernels::shape(x, weight), x.const_data_ptr<float>(), weight.const_data_ptr<float>(), data_of(bias),
+                     y.mutable_data_ptr<float>());
     context->save_for_backward({x, weight});
     context->saved_data["biased"] = bias.numel() > 0;
     return y;
@@ -92,20 +87,18 @@ struct PointwiseConvolution : torch::autograd::Function<PointwiseConvolution> {
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1];
     const at::Tensor dy = channels_last(gradients[0].to(at::kFloat));
-    const cpu::PointwiseShape shape = pointwise_shape(x, weight);
+    const auto shape = Kernels::shape(x, weight);
     torch::autograd::variable_list result(3);
     if (context->needs_input_grad(0)) {
       result[0] = at::empty_like(x);
-      const Operation operation("dpm::pointwise_convolution_backward_input", {dy, weight}, {result[0]});
-      cpu::pointwise_backward_data(shape, dy.const_data_ptr<float>(), weight.const_data_ptr<float>(), result[0].mutable_data_ptr<float>());
+      const Operation operation(Kernels::kBackwardInput, {dy, weight}, {result[0]});
+      Kernels::backward_data(shape, dy.const_data_ptr<float>(), weight.const_data_ptr<float>(), result[0].mutable_data_ptr<float>());
     }
     const bool biased = context->saved_data["biased"].toBool() && context->needs_input_grad(2);
     if (context->needs_input_grad(1)) {
       result[1] = at::empty_like(weight);
-      if (biased) result[2] = at::empty({weight.size(0)}, weight.options());
-      const Operation operation("dpm::pointwise_convolution_backward_weight", {x, dy}, {result[1]});
-      cpu::pointwise_backward_weight(shape, x.const_data_ptr<float>(), dy.const_data_ptr<float>(), result[1].mutable_data_ptr<float>(),
-                                     biased ? result[2].mutable_data_ptr<float>() : nullptr);
+      const Operation operation(Kernels::kBackwardWeight, {x, dy}, {result[1]});
+      Kernels::backward_weight(shape, x, dy, result[1], biased ? &result[2] : nullptr);
     } else if (biased) {
       result[2] = dy.sum({0, 2, 3});
     }
@@ -115,7 +108,7 @@ struct PointwiseConvolution : torch::autograd::Function<PointwiseConvolution> {
 
 bool fits_pointwise(const Pass& pass, const at::Tensor& x, const at::Tensor& weight) {
   return pass.pointwise && weight.size(2) == 1 && !pass.twice && !runs_in_half() && x.is_cpu() && x.scalar_type() == at::kFloat &&
-         weight.scalar_type() == at::kFloat && weight.is_contiguous() && cpu::pointwise_fits(pointwise_shape(x, weight));
+         weight.scalar_type() == at::kFloat && weight.is_contiguous() && cpu::pointwise_fits(Pointwise::shape(x, weight));
 }
 
 // A convolution of bfloat16 whose weight's gradient is float32 and ours; output and input gradient are oneDNN's.
@@ -163,7 +156,7 @@ bool fits_tiles(const Pass& pass, const at::Tensor& x, const at::Tensor& weight,
 
 bool fits_winograd(const Pass& pass, const at::Tensor& x, const at::Tensor& weight, const Kernel& kernel) {
   return pass.winograd && !pass.twice && !runs_in_half() && kernel.size == 3 && kernel.dilation == 1 && x.is_cpu() && x.scalar_type() == at::kFloat &&
-         weight.is_contiguous(at::MemoryFormat::ChannelsLast) && cpu::winograd_fits(winograd_shape(x, weight));
+         weight.is_contiguous(at::MemoryFormat::ChannelsLast) && cpu::winograd_fits(Winograd::shape(x, weight));
 }
 
 }  // namespace
@@ -178,8 +171,8 @@ Convolution::Convolution(ParameterList& list, const std::string& name, std::int6
 
 at::Tensor convolve(const Pass& pass, const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias, const Kernel& kernel) {
   const auto given = [&] { return bias ? *bias : at::empty({0}, weight.options()); };
-  if (fits_winograd(pass, x, weight, kernel)) return WinogradConvolution::apply(channels_last(x), weight, given());
-  if (fits_pointwise(pass, x, weight)) return PointwiseConvolution::apply(channels_last(x), weight, given());
+  if (fits_winograd(pass, x, weight, kernel)) return OwnConvolution<Winograd>::apply(channels_last(x), weight, given());
+  if (fits_pointwise(pass, x, weight)) return OwnConvolution<Pointwise>::apply(channels_last(x), weight, given());
   if (fits_tiles(pass, x, weight, kernel)) return Bfloat16Convolution::apply(channels_last(x.to(at::kBFloat16)), weight, given());
   const std::int64_t dilation = kernel.dilation, padding = dilation * (kernel.size / 2);
   return at::conv2d(x, weight, bias, {1, 1}, at::IntArrayRef({padding, padding}), {dilation, dilation});
