@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "alone.h"
 #include "bindings.h"
 #include "convert.h"
 #include "handles.h"
@@ -14,7 +15,7 @@ namespace dpm {
 namespace {
 
 using Tensors = std::vector<at::Tensor>;
-using Kernel = Tensors (*)(const Tensors&, const Settings&);
+using Kernel = Tensors (*)(const Inputs&, const Settings&);
 
 template <typename Arguments>
 void launch(const Settings& settings, const Arguments& arguments, void (*kernel)(const Arguments&),
@@ -23,35 +24,44 @@ void launch(const Settings& settings, const Arguments& arguments, void (*kernel)
   twin(at::kCPU, arguments);
 }
 
-const double* doubles(const at::Tensor& list) { return list.const_data_ptr<double>(); }
+// `size` float64 numbers.
+const double* doubles(const Inputs& inputs, std::size_t place, std::int64_t size) {
+  return inputs.at(place, {size}, at::kDouble).const_data_ptr<double>();
+}
 
-// Rows, N × their columns, of a float64 tensor.
-const Row* rows_of(const at::Tensor& rows) { return reinterpret_cast<const Row*>(doubles(rows)); }
+// `count` rows × their columns of float64.
+const Row* rows_of(const Inputs& inputs, std::size_t place, std::int64_t count) {
+  constexpr std::int64_t columns = sizeof(Row) / sizeof(double);
+  return reinterpret_cast<const Row*>(inputs.at(place, {count, columns}, at::kDouble).const_data_ptr<double>());
+}
 
 // images, rows, examples, epochs → input and target.
-Tensors noise_step(const Tensors& inputs, const Settings& settings) {
-  const at::Tensor& images = inputs[0];
+Tensors noise_step(const Inputs& inputs, const Settings& settings) {
+  const at::Tensor& any = inputs.at(0, {-1, -1, -1, -1});
+  const at::Tensor& images = any.scalar_type() == at::kByte ? any : inputs.at(0, any.sizes(), at::kFloat);
   const auto options = at::TensorOptions().dtype(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast);
   const Tensors outputs{at::empty(images.sizes(), options), at::empty(images.sizes(), options)};
   launch(settings,
          NoiseStepArguments{images.const_data_ptr(), images.scalar_type() == at::kByte, outputs[0].mutable_data_ptr<float>(),
-                            outputs[1].mutable_data_ptr<float>(), rows_of(inputs[1]), doubles(inputs[2]), doubles(inputs[3]), images.size(0),
-                            images.size(1), images.size(2) * images.size(3), key_of(settings.number("seed"))},
+                            outputs[1].mutable_data_ptr<float>(), rows_of(inputs, 1, images.size(0)), doubles(inputs, 2, images.size(0)),
+                            doubles(inputs, 3, images.size(0)), images.size(0), images.size(1), images.size(2) * images.size(3),
+                            key_of(settings.number("seed"))},
          cpu::noise_step, operators::noise_step);
   return outputs;
 }
 
 // Coefficients, then as many terms → the sum, in the place of the first term or in one of its own.
-Tensors combine(const Tensors& inputs, const Settings& settings) {
-  const at::Tensor out = settings.flag("inPlace") ? inputs[1].clone() : at::empty_like(inputs[1]);
+Tensors combine(const Inputs& inputs, const Settings& settings) {
+  const at::Tensor& first = inputs.at(1, {-1}, at::kFloat);
+  const at::Tensor out = settings.flag("inPlace") ? first.clone() : at::empty_like(first);
   CombineArguments arguments{};
   arguments.out = out.mutable_data_ptr<float>();
   arguments.size = out.numel();
   arguments.terms_count = static_cast<int>(inputs.size()) - 1;
   DPM_CHECK(arguments.terms_count <= CombineArguments::capacity, "DPM_INVALID_ARGUMENT", "Too many terms.");
   for (int k = 0; k < arguments.terms_count; ++k) {
-    arguments.coefficients[k] = static_cast<float>(doubles(inputs[0])[k]);
-    arguments.terms[k] = inputs[static_cast<std::size_t>(k) + 1].const_data_ptr<float>();
+    arguments.coefficients[k] = static_cast<float>(doubles(inputs, 0, arguments.terms_count)[k]);
+    arguments.terms[k] = inputs.at(static_cast<std::size_t>(k) + 1, out.sizes(), at::kFloat).const_data_ptr<float>();
   }
   if (settings.flag("inPlace")) arguments.terms[0] = arguments.out;
   launch(settings, arguments, cpu::combine, operators::combine);
@@ -59,10 +69,12 @@ Tensors combine(const Tensors& inputs, const Settings& settings) {
 }
 
 // a and b, N × size.
-Tensors ratio(const Tensors& inputs, const Settings& settings) {
-  const at::Tensor out = at::empty_like(inputs[0]);
+Tensors ratio(const Inputs& inputs, const Settings& settings) {
+  const at::Tensor& a = inputs.at(0, {-1, -1}, at::kFloat);
+  const at::Tensor& b = inputs.at(1, a.sizes(), at::kFloat);
+  const at::Tensor out = at::empty_like(a);
   launch(settings,
-         RatioArguments{out.mutable_data_ptr<float>(), inputs[0].const_data_ptr<float>(), inputs[1].const_data_ptr<float>(), out.size(0), out.size(1),
+         RatioArguments{out.mutable_data_ptr<float>(), a.const_data_ptr<float>(), b.const_data_ptr<float>(), out.size(0), out.size(1),
                         settings.text("measure") == "norm" ? Measure::norm : Measure::deviation, settings.number("factor"), settings.number("power")},
          cpu::ratio, operators::ratio);
   return {out};
@@ -71,26 +83,30 @@ Tensors ratio(const Tensors& inputs, const Settings& settings) {
 LossKind loss_kind_of(const std::string& name) {
   static const auto* const kinds = new std::map<std::string, LossKind>{
       {"l2", LossKind::l2}, {"l1", LossKind::l1}, {"huber", LossKind::huber}, {"pseudo-huber", LossKind::pseudo_huber}};
-  return kinds->at(name);
+  const auto found = kinds->find(name);
+  DPM_CHECK(found != kinds->end(), "DPM_INVALID_ARGUMENT", "There is no loss named \"" + name + "\".");
+  return found->second;
 }
 
 // output and target, N × size, and rows → the gradient, and the losses in float64.
-Tensors loss(const Tensors& inputs, const Settings& settings) {
-  const at::Tensor& output = inputs[0];
+Tensors loss(const Inputs& inputs, const Settings& settings) {
+  const at::Tensor& output = inputs.at(0, {-1, -1}, at::kFloat);
+  const at::Tensor& target = inputs.at(1, output.sizes(), at::kFloat);
   const Tensors outputs{at::empty_like(output), at::empty({output.size(0)}, at::kDouble)};
   launch(settings,
-         LossArguments{output.const_data_ptr<float>(), inputs[1].const_data_ptr<float>(), outputs[0].mutable_data_ptr<float>(),
-                       outputs[1].mutable_data_ptr<double>(), rows_of(inputs[2]), settings.number("total"), output.size(0), output.size(1),
-                       loss_kind_of(settings.text("loss")), settings.number("scale")},
+         LossArguments{output.const_data_ptr<float>(), target.const_data_ptr<float>(), outputs[0].mutable_data_ptr<float>(),
+                       outputs[1].mutable_data_ptr<double>(), rows_of(inputs, 2, output.size(0)), settings.number("total"), output.size(0),
+                       output.size(1), loss_kind_of(settings.text("loss")), settings.number("scale")},
          cpu::loss, operators::loss);
   return outputs;
 }
 
 // keep; values, gradients, first and second moments, averages → all but `keep` after one update.
-Tensors optimizer(const Tensors& inputs, const Settings& settings) {
+Tensors optimizer(const Inputs& inputs, const Settings& settings) {
+  const at::Tensor& values = inputs.at(1, {-1}, at::kFloat);
   Tensors outputs;
-  for (std::size_t i = 1; i < inputs.size(); ++i) outputs.push_back(inputs[i].clone());
-  const auto memory = [&](std::size_t i) { return outputs.at(i).mutable_data_ptr<float>(); };
+  for (std::size_t i = 1; i < std::max<std::size_t>(inputs.size(), 5); ++i) outputs.push_back(inputs.at(i, values.sizes(), at::kFloat).clone());
+  const auto memory = [&](std::size_t i) { return outputs[i].mutable_data_ptr<float>(); };
   const auto number = [&](const char* name) { return static_cast<float>(settings.number(name)); };
   OptimizerArguments arguments{};
   arguments.values = memory(0);
@@ -101,7 +117,7 @@ Tensors optimizer(const Tensors& inputs, const Settings& settings) {
   DPM_CHECK(arguments.averages_count <= OptimizerArguments::capacity, "DPM_INVALID_ARGUMENT", "Too many averages.");
   for (int k = 0; k < arguments.averages_count; ++k) {
     arguments.averages[k] = memory(static_cast<std::size_t>(k) + 4);
-    arguments.keep[k] = static_cast<float>(doubles(inputs[0])[k]);
+    arguments.keep[k] = static_cast<float>(doubles(inputs, 0, arguments.averages_count)[k]);
   }
   arguments.size = outputs[0].numel();
   arguments.gradient_scale = number("gradientScale");
@@ -117,11 +133,12 @@ Tensors optimizer(const Tensors& inputs, const Settings& settings) {
 }
 
 // x, N × size; examples, epochs.
-Tensors dropout(const Tensors& inputs, const Settings& settings) {
-  const at::Tensor out = at::empty_like(inputs[0]);
+Tensors dropout(const Inputs& inputs, const Settings& settings) {
+  const at::Tensor& x = inputs.at(0, {-1, -1}, at::kFloat);
+  const at::Tensor out = at::empty_like(x);
   launch(settings,
-         DropoutArguments{inputs[0].const_data_ptr<float>(), out.mutable_data_ptr<float>(), doubles(inputs[1]), doubles(inputs[2]), out.size(0),
-                          out.size(1), key_of(settings.number("seed")), static_cast<std::uint32_t>(settings.integer("site")),
+         DropoutArguments{x.const_data_ptr<float>(), out.mutable_data_ptr<float>(), doubles(inputs, 1, x.size(0)), doubles(inputs, 2, x.size(0)),
+                          out.size(0), out.size(1), key_of(settings.number("seed")), static_cast<std::uint32_t>(settings.integer("site")),
                           static_cast<float>(settings.number("probability"))},
          cpu::dropout, operators::dropout);
   return {out};
@@ -136,13 +153,13 @@ const std::map<std::string, Kernel>& kernels() {
 Napi::Value kernel_alone(const Napi::CallbackInfo& info) {
   const Napi::Array handles = list_of(info[1], "inputs");
   Tensors inputs;
-  for (std::uint32_t i = 0; i < handles.Length(); ++i) inputs.push_back(unwrap_tensor(handles.Get(i)));
+  for (std::uint32_t i = 0; i < handles.Length(); ++i) inputs.push_back(unwrap_tensor(handles.Get(i)).contiguous());
   return run_job(
       info.Env(), nullptr,
       [name = text_of(info[0], "name"), inputs, settings = settings_of(info[2])] {
         const auto found = kernels().find(name);
         DPM_CHECK(found != kernels().end(), "DPM_INVALID_ARGUMENT", "There is no kernel named \"" + name + "\".");
-        return found->second(inputs, settings);
+        return found->second(Inputs(inputs), settings);
       },
       [](Napi::Env env, const Tensors& outputs) {
         const Napi::Array result = Napi::Array::New(env, outputs.size());

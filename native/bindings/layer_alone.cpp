@@ -9,6 +9,7 @@
 
 #include <map>
 
+#include "alone.h"
 #include "bindings.h"
 #include "convert.h"
 #include "handles.h"
@@ -34,30 +35,48 @@ struct Keys {
 };
 
 // Of x, then what the layer has beside it.
-using Layer = at::Tensor (*)(Pass&, const Tensors&, const Settings&);
+using Layer = at::Tensor (*)(Pass&, const Inputs&, const Settings&);
 
-// weight; bias or null.
-at::Tensor convolve(Pass& pass, const Tensors& inputs, const Settings& settings) {
+// x; weight; bias or null.
+at::Tensor convolve(Pass& pass, const Inputs& inputs, const Settings& settings) {
+  const at::Tensor& x = inputs.at(0, {-1, -1, -1, -1});
+  const at::Tensor& weight = inputs.at(1, {-1, x.size(1), -1, -1});
+  const std::int64_t size = weight.size(2), dilation = settings.integer("dilation");
+  DPM_CHECK(weight.size(3) == size && size % 2 == 1 && size < 32 && dilation >= 1 && dilation < 32 && weight.numel() > 0, "DPM_INVALID_ARGUMENT",
+            "Expected an odd square kernel and a dilation of at least 1, both less than 32.");
+  inputs.maybe(2, {weight.size(0)});
   ParameterList list;
-  const at::Tensor& weight = inputs[1];
-  const Kernel kernel(static_cast<int>(weight.size(2)), static_cast<int>(settings.integer("dilation")));
-  return Convolution(list, "layer", weight.size(1), weight.size(0), kernel, {}, Role::inner, inputs[2].defined())(pass, inputs[0]);
+  const Kernel kernel(static_cast<int>(size), static_cast<int>(dilation));
+  return Convolution(list, "layer", weight.size(1), weight.size(0), kernel, {}, Role::inner, inputs.has(2))(pass, x);
 }
 
-// weight, bias; offset, scale and shift or null.
-at::Tensor norm_silu(Pass& pass, const Tensors& inputs, const Settings& settings) {
+// x; weight, bias; offset, scale and shift or null.
+at::Tensor norm_silu(Pass& pass, const Inputs& inputs, const Settings& settings) {
+  const at::Tensor& x = inputs.at(0, {-1, -1, -1, -1});
+  const std::int64_t channels = x.size(1);
+  for (const std::size_t place : {1, 2}) inputs.at(place, {channels});
+  DPM_CHECK(inputs.has(4) == inputs.has(5), "DPM_INVALID_ARGUMENT", "Expected both a scale and a shift, or neither.");
+  const auto rows = [&](std::size_t place) { return inputs.maybe(place, {x.size(0), channels}); };
   ParameterList list;
-  const GroupNorm norm(list, "layer", inputs[0].size(1), settings.integer("groups"), settings.number("epsilon"));
+  const GroupNorm norm(list, "layer", channels, settings.integer("groups"), settings.number("epsilon"));
   // As a convolution before it would give x.
-  const at::Tensor x = pass.precision == Precision::bfloat16 ? inputs[0].to(at::kBFloat16) : inputs[0];
-  return norm.silu(pass, x, {inputs[3], inputs[4], inputs[5]});
+  return norm.silu(pass, pass.precision == Precision::bfloat16 ? x.to(at::kBFloat16) : x, {rows(3), rows(4), rows(5)});
 }
 
-at::Tensor attend_rows(Pass& pass, const Tensors& inputs, const Settings& settings) {
-  return attend(pass, inputs[0], settings.integer("heads"), settings.flag("interleaved"));
+// Queries, keys and values: N × positions × 3 heads' width.
+at::Tensor attend_rows(Pass& pass, const Inputs& inputs, const Settings& settings) {
+  const at::Tensor& joint = inputs.at(0, {-1, -1, -1});
+  const std::int64_t heads = settings.integer("heads");
+  DPM_CHECK(heads >= 1 && joint.size(2) > 0 && joint.size(2) % (3 * heads) == 0, "DPM_INVALID_ARGUMENT",
+            "Expected heads that divide a third of the channels.");
+  return attend(pass, joint, heads, settings.flag("interleaved"));
 }
 
-at::Tensor drop(Pass& pass, const Tensors& inputs, const Settings& settings) { return dropout(pass, inputs[0], settings.number("probability")); }
+at::Tensor drop(Pass& pass, const Inputs& inputs, const Settings& settings) {
+  const double probability = settings.number("probability");
+  DPM_CHECK(probability >= 0 && probability < 1, "DPM_INVALID_ARGUMENT", "Expected a probability of at least 0, less than 1.");
+  return dropout(pass, inputs.at(0, {-1, -1, -1, -1}), probability);
+}
 
 const std::map<std::string, Layer>& layers() {
   static const auto* const list =
@@ -82,7 +101,11 @@ struct LayerRun {
 
 LayerRun run_layer(const std::string& name, const Tensors& given, const at::Tensor& by_output, const Settings& settings) {
   const auto found = layers().find(name);
-  DPM_CHECK(found != layers().end() && !given.empty(), "DPM_INVALID_ARGUMENT", "There is no layer named \"" + name + "\", or it was given nothing.");
+  DPM_CHECK(found != layers().end(), "DPM_INVALID_ARGUMENT", "There is no layer named \"" + name + "\".");
+  DPM_CHECK(!given.empty() && given[0].defined() && given[0].dim() > 0, "DPM_INVALID_ARGUMENT", "Expected images or rows for input 0.");
+  for (const at::Tensor& tensor : given)
+    DPM_CHECK(!tensor.defined() || (tensor.is_cpu() && tensor.scalar_type() == given[0].scalar_type() && tensor.is_floating_point()),
+              "DPM_INVALID_ARGUMENT", "Expected inputs on the CPU, all float32 or all float64.");
   const std::string& place = settings.text("place");
   const at::AutoGradMode mode(by_output.defined());
   Tensors inputs, wanted;
@@ -101,11 +124,13 @@ LayerRun run_layer(const std::string& name, const Tensors& given, const at::Tens
   at::Tensor output;
   {
     const PrecisionScope scope(pass.precision, at::kCPU);
-    output = found->second(pass, inputs, settings);
+    output = found->second(pass, Inputs(inputs), settings);
   }
   LayerRun run{output.detach(), {}};
   if (!by_output.defined()) return run;
   const bool everywhere = by_output.numel() == 1;  // as the gradient of a sum arrives, without memory of its own
+  DPM_CHECK(by_output.is_cpu() && by_output.scalar_type() == given[0].scalar_type(), "DPM_INVALID_ARGUMENT",
+            "Expected a `byOutput` of the inputs' kind.");
   const at::Tensor slope = everywhere ? by_output.sum().expand(output.sizes()) : placed(by_output, place);
   DPM_CHECK(slope.sizes() == output.sizes(), "DPM_INVALID_ARGUMENT", "Expected a `byOutput` of the output's shape.");
   const bool again = settings.flag("again");

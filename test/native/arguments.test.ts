@@ -6,9 +6,6 @@ import { runChild } from './child.js'
  * Every function with a strange value in each place, the others right; then in each field of its objects. In a process of
  * its own, which must survive: C++ that believes a type crashes.
  */
-/** Kernels and layers on their own, which only tests call, with arguments that they trust. */
-const doorsOfTests: readonly string[] = ['layerAlone', 'kernelAlone']
-
 test('no wrong argument of any function crashes the process: each is a typed error', { timeout: 120_000 }, async () => {
   const end = await runChild(`
     const network = await createNetwork()
@@ -32,11 +29,24 @@ test('no wrong argument of any function crashes the process: each is a typed err
     const program = Float64Array.of(1, 1, 0, 1, 0, 0)
     const value = await binding.networkRead(network, 'input.bias')
     const joint = binding.tensorCreate(new Uint8Array(48), [1, 2, 6], 'float32')
+    const pair = binding.tensorCreate(new Uint8Array(32), [4, 2], 'float32')
+    const scales = binding.tensorCreate(new Uint8Array(4 * inputChannels), [inputChannels], 'float32')
+    const four = binding.tensorCreate(new Uint8Array(32), [4], 'float64')
+    const layerSettings = {
+      seed: 1, fused: true, precision: 'float32', place: 'plain', weightPlace: 'plain', again: false, twice: false,
+      groups: 1, epsilon: 1e-5, dilation: 1, heads: 1, interleaved: false, probability: 0.5,
+    }
+    const kernelSettings = {
+      seed: 1, fused: true, inPlace: false, measure: 'norm', factor: 1, power: 1, loss: 'l2', scale: 1, total: 4, site: 0, probability: 0.5,
+      gradientScale: 1, beta1: 0.9, beta2: 0.9, epsilon: 1, stepSize: 1, secondCorrection: 1, decay: 0, shrink: 0,
+    }
     const right = {
       version: [], memory: [], setThreads: [1], cudaDeviceCount: [], cancellationCreate: [], cancel: [spare], dispose: [spare],
       tensorCreate: [new Uint8Array(4), [1], 'float32'], tensorInfo: [image], tensorData: [image], tensorConvert: [image, 'float32', 'cpu'],
       randomNormal: [1, 0, 0, Float64Array.of(0), [1, 2], 'cpu'],
-      attend: [joint, null, { heads: 1, channels: 2, first: 0, columns: false, interleaved: false, fused: true }], networkCreate: ['unet', networkSettings, 1, 'cpu'],
+      attend: [joint, null, { heads: 1, channels: 2, first: 0, columns: false, interleaved: false, fused: true }],
+      layerAlone: ['group-norm-silu', [image, scales, scales, null, null, null], image, layerSettings], kernelAlone: ['ratio', [pair, pair], kernelSettings],
+      networkCreate: ['unet', networkSettings, 1, 'cpu'],
       networkDescribe: ['unet', networkSettings], networkParameters: [network], networkRead: [network, 'input.bias'], networkWrite: [network, 'input.bias', value],
       networkForward: [network, image, labels, null, null, false, 'float32', cancellation, profile], networkEncode: [steps, image, labels, labels], passOutput: [pass], passBackward: [pass, image],
       trainingCreate: [network, settings], trainingStep: [training, batch, cancellation, profile], pairingCosts: [image, batch.examples, batch.epochs, 1], trainingTensors: [training],
@@ -89,6 +99,13 @@ test('no wrong argument of any function crashes the process: each is a typed err
     for (const field of ['learningRate', 'step', 'averagingDecays']) {
       for (const other of strange) await attempt('trainingStep', [training, { ...batch, update: { ...batch.update, [field]: other } }, cancellation])
     }
+    // Every layer and kernel of its own, given too few, too many and the wrong.
+    const given = [image, joint, pair, scales, four]
+    const lists = [[], [null], ...given.map((each) => [each]), ...given.flatMap((a) => given.map((b) => [a, b])), ...given.map((each) => Array(3).fill(each)), ...given.map((each) => Array(6).fill(each)), [four, ...Array(70).fill(four)]]
+    for (const name of ['convolution', 'group-norm-silu', 'attention', 'dropout'])
+      for (const list of lists) for (const fused of [true, false]) await attempt('layerAlone', [name, list, null, { ...layerSettings, fused }])
+    for (const name of ['noise-step', 'combine', 'ratio', 'loss', 'optimizer', 'dropout'])
+      for (const list of lists) for (const fused of [true, false]) await attempt('kernelAlone', [name, list, { ...kernelSettings, fused }])
     console.log(JSON.stringify({ functions: Object.keys(right), calls, untyped: untyped.slice(0, 20) }))
     process.exit(0)`)
   expect({ code: end.code, signal: end.signal, stderr: end.stderr }).toEqual({ code: 0, signal: null, stderr: '' })
@@ -97,7 +114,7 @@ test('no wrong argument of any function crashes the process: each is a typed err
     calls: number
     untyped: unknown[]
   }
-  expect(functions).toEqual(bindingNames.filter((name) => !doorsOfTests.includes(name)))
+  expect(functions).toEqual(bindingNames)
   expect(calls).toBeGreaterThan(4_000)
   expect(untyped).toEqual([])
 })
