@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // What a person sees after as many epochs: our `sprites` recipe and PyTorch's usual set-up (noise prediction, 500 times,
 // diffusers' UNet2DModel of workload C) learn the same sprites; a picture shows both, a class in each row, ours left.
-//   BENCH_PYTHON=… node bench/sprites.mjs [--epochs 32] [--only ours|peer] [--folder F]
+//   BENCH_PYTHON=… node bench/sprites.mjs [--epochs 32] [--only ours|peer] [--precision bfloat16] [--folder F]
 import { spawn } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,6 +15,7 @@ const { values: flags } = parseArgs({
   options: {
     epochs: { type: 'string', default: '32' },
     only: { type: 'string', default: 'both' },
+    precision: { type: 'string', default: 'float32' },
     folder: { type: 'string', default: join('runs', 'bench-sprites') },
     threads: { type: 'string', default: '2' },
     python: { type: 'string', default: process.env.BENCH_PYTHON ?? 'python3' },
@@ -42,8 +43,9 @@ async function writeData() {
 /** Our recipe, its budget in epochs; seconds are those of training alone. */
 async function trainOurs(classes) {
   const out = join(flags.folder, `ours-${flags.epochs}`)
-  const settings = { budget: { epochs: Number(flags.epochs) }, previews: { everySteps: 0 } }
-  const trainer = await Trainer.create({ recipe: 'sprites', out, settings })
+  const { precision } = flags
+  const changes = { precision, budget: { epochs: Number(flags.epochs) }, previews: { everySteps: 0 } }
+  const trainer = await Trainer.create({ recipe: 'sprites', out, ...changes })
   const began = performance.now()
   for await (const { step, loss } of trainer.steps()) {
     if (step % 200 === 0) console.error(`dpm-torch: step ${step}, loss ${loss.toFixed(4)}, ${elapsed(began)}`)
@@ -93,17 +95,20 @@ async function writePicture(classes) {
   await images.grid({ columns: 2 * columns + 1, scale: 3 }).toFile(`${flags.out}.png`)
 }
 
+/** A half that `--only` ran earlier counts too: each leaves `<side>.u8` and `<side>.json` in the folder. */
+async function runHalf(side, train) {
+  const file = join(flags.folder, `${side}.json`)
+  if (flags.only === 'both' || flags.only === side)
+    await writeFile(file, JSON.stringify({ epochs: Number(flags.epochs), seconds: await train(classes) }))
+  return JSON.parse(await readFile(file, 'utf8').catch(() => 'null'))
+}
+
 await mkdir(flags.folder, { recursive: true })
 const classes = await writeData()
-const seconds = {}
-if (flags.only !== 'peer') seconds.ours = await trainOurs(classes)
-if (flags.only !== 'ours') seconds.peer = await trainPeer(classes)
-if (flags.only === 'both')
-  await writeFile(
-    `${flags.out}.json`,
-    `${JSON.stringify({ epochs: Number(flags.epochs), seconds, classes }, null, 2)}\n`,
-  )
-console.log(JSON.stringify(seconds))
-await writePicture(classes).catch((error) => {
-  if (error.code !== 'ENOENT' || flags.only === 'both') throw error
-})
+const ours = await runHalf('ours', trainOurs)
+const peer = await runHalf('peer', trainPeer)
+if (ours && peer) {
+  await writeFile(`${flags.out}.json`, `${JSON.stringify({ classes, ours, peer }, null, 2)}\n`)
+  await writePicture(classes)
+}
+console.log(JSON.stringify({ ours, peer }))

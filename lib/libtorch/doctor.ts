@@ -125,11 +125,12 @@ async function checkLoading(addon: Addon, libtorch: Libtorch, add: Add): Promise
 
 function describeCall(value: unknown): string {
   const { version, devices } = value as {
-    version: { core: string; libtorch: string; capability: string; threads: number }
+    version: { core: string; libtorch: string; capability: string; multipliesBfloat16: boolean; threads: number }
     devices: number
   }
-  const { core, libtorch, capability, threads } = version
-  return `core ${core} on libtorch ${libtorch}, ${capability}, ${threads} threads, ${devices} CUDA devices`
+  const { core, libtorch, capability, multipliesBfloat16, threads } = version
+  const instructions = `${capability}${multipliesBfloat16 ? ' with' : ' without'} bfloat16`
+  return `core ${core} on libtorch ${libtorch}, ${instructions}, ${threads} threads, ${devices} CUDA devices`
 }
 
 function checkDriver(libtorch: Libtorch | null, add: Add): void {

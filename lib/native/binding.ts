@@ -38,6 +38,8 @@ export interface NativeVersion {
   readonly libtorch: string
   /** Widest vector instruction set of this processor that libtorch uses: `DEFAULT`, `AVX2`, `AVX512`. */
   readonly capability: string
+  /** Whether this processor has products of bfloat16 (AVX-512 BF16, AMX); without, half precision is emulated and slow. */
+  readonly multipliesBfloat16: boolean
   readonly threads: number
 }
 

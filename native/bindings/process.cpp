@@ -19,6 +19,7 @@ Napi::Value version(const Napi::CallbackInfo& info) {
   result.Set("core", core_version());
   result.Set("libtorch", libtorch_version());
   result.Set("capability", cpu_capability());
+  result.Set("multipliesBfloat16", multiplies_bfloat16());
   result.Set("threads", at::get_num_threads());
   return result;
 }

@@ -8,5 +8,7 @@ const char* core_version();
 const char* libtorch_version();
 // DEFAULT, AVX2 or AVX512: the kernels that libtorch chose.
 const char* cpu_capability();
+// Whether the processor has products of bfloat16 (AVX-512 BF16, AMX); without, half precision is emulated and slow.
+bool multiplies_bfloat16();
 
 }  // namespace dpm
