@@ -11,6 +11,7 @@
 #include <string>
 
 #include "ops/attention_narrow_heads.h"
+#include "ops/share_out.h"
 
 namespace dpm::cpu {
 namespace {
@@ -126,9 +127,9 @@ void attend(const AttentionLayout& a, const T* joint, T* mixed, float* statistic
   if (heads == 0 || a.positions == 0) return;
   const std::int64_t parts = std::clamp<std::int64_t>(2 * at::get_num_threads() / heads, 1, blocks);
   const auto run_task = runner<ForwardTask<T>>();
-  at::parallel_for(0, heads * parts, 1, [&](std::int64_t first, std::int64_t last) {
+  share_out(heads * parts, [&](const auto& take) {
     const Scratch scratch = scratch_of(largest(a.positions, a.width, [](const auto& head) { return head.forward_scratch(); }));
-    for (std::int64_t task = first; task < last; ++task) {
+    for (std::int64_t task = 0; take(task);) {
       const std::int64_t head = task / parts, part = task % parts, n = head / a.heads;
       ForwardTask<T> work{{},
                           locate(a, mixed, n, head % a.heads),
@@ -149,9 +150,9 @@ void attend_backward(const AttentionLayout& a, const T* joint, const float* stat
   gradient.row_stride = row;
   gradient.image_stride = a.positions * row;
   const auto run_task = runner<BackwardTask<T>>();
-  at::parallel_for(0, heads, 1, [&](std::int64_t first, std::int64_t last) {
+  share_out(heads, [&](const auto& take) {
     const Scratch scratch = scratch_of(largest(a.positions, a.width, [](const auto& head) { return head.backward_scratch(); }));
-    for (std::int64_t head = first; head < last; ++head) {
+    for (std::int64_t head = 0; take(head);) {
       const std::int64_t n = head / a.heads;
       BackwardTask<T> work{{}, statistics + 2 * head * a.positions, locate(a, by_mixed, n, head % a.heads), {}};
       locate(a, joint, n, head % a.heads, work.joint);

@@ -8,6 +8,7 @@
 
 #include "ops/group_norm_silu.h"
 #include "ops/instruction_sets.h"
+#include "ops/share_out.h"
 
 namespace dpm::cpu {
 namespace {
@@ -211,12 +212,12 @@ template <typename Number>
 void group_norm_silu(const GroupNormSilu<Number>& a, Number* y) {
   const std::int64_t per_group = a.channels / a.groups;
   const Pieces<Number> pieces(a);
-  at::parallel_for(0, pieces.size(), 1, [&](std::int64_t begin, std::int64_t end) {
+  share_out(pieces.size(), [&](const auto& take) {
     const auto width = static_cast<std::size_t>(pieces.width());
     std::vector<double> sums(width), squares(width);
     std::vector<float> work(2 * width), gain(width), constant(width);
     Single<Number> read(a, pieces.width()), made(a, pieces.width());
-    for (std::int64_t index = begin; index < end; ++index) {
+    for (std::int64_t index = 0; take(index);) {
       const Piece piece = pieces[index];
       const float* const x = read.read(a.x, piece);
       std::fill(sums.begin(), sums.end(), 0.0);
@@ -254,12 +255,12 @@ template <typename Number>
 void group_norm_silu_backward(const GroupNormSilu<Number>& a, const GroupNormSiluGradient<Number>& d) {
   const std::int64_t per_group = a.channels / a.groups;
   const Pieces<Number> pieces(a);
-  at::parallel_for(0, pieces.size(), 1, [&](std::int64_t begin, std::int64_t end) {
+  share_out(pieces.size(), [&](const auto& take) {
     const auto width = static_cast<std::size_t>(pieces.width());
     std::vector<double> sums(width), products(width);
     std::vector<float> work(2 * width), gain(width), constant(width), q(width), r(width);
     Single<Number> given(a, pieces.width()), up(a, pieces.width()), made(a, pieces.width());
-    for (std::int64_t index = begin; index < end; ++index) {
+    for (std::int64_t index = 0; take(index);) {
       const Piece piece = pieces[index];
       std::fill(sums.begin(), sums.end(), 0.0);
       std::fill(products.begin(), products.end(), 0.0);

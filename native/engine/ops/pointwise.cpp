@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "ops/share_out.h"
 #include "ops/switches.h"
 
 namespace dpm::cpu {
@@ -41,9 +42,13 @@ float* packed_of(std::int64_t wanted) {
 void multiply(const PointwiseShape& shape, const float* x, const float* packed, const float* bias, float* y) {
   // Every share but the last has as many rows; the last has the rest too, so that none is too short for the registers.
   const std::int64_t shares = std::max<std::int64_t>(1, shape.rows / kFewestRows);
-  at::parallel_for(0, shares, 1, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t last = end == shares ? shape.rows : end * kFewestRows;
-    kernels()->multiply(shape, x, packed, bias, y, begin * kFewestRows, last);
+  const std::int64_t pieces = std::min<std::int64_t>(shares, 8 * at::get_num_threads());
+  share_out(pieces, [&](const auto& take) {
+    for (std::int64_t piece = 0; take(piece);) {
+      const std::int64_t begin = piece * shares / pieces * kFewestRows;
+      const std::int64_t end = piece + 1 == pieces ? shape.rows : (piece + 1) * shares / pieces * kFewestRows;
+      kernels()->multiply(shape, x, packed, bias, y, begin, end);
+    }
   });
 }
 

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <memory>
 
+#include "ops/share_out.h"
+
 namespace dpm::cpu {
 namespace {
 
@@ -67,8 +69,10 @@ void convolve(const WinogradShape& shape, const float* x, const float* taps, flo
     use.pack(taps, shape.in, shape.out, begin * panel, std::min(end * panel, shape.out), packed);
   });
   const std::int64_t block = block_of(shape), tiles = shape.tiles();
-  at::parallel_for(0, (tiles + block - 1) / block, 1, [&](std::int64_t begin, std::int64_t end) {
-    use.forward(shape, x, packed, bias, y, begin * block, std::min(end * block, tiles), block, scratch_of(shape, block));
+  share_out((tiles + block - 1) / block, [&](const auto& take) {
+    float* const scratch = scratch_of(shape, block);
+    for (std::int64_t piece = 0; take(piece);)
+      use.forward(shape, x, packed, bias, y, piece * block, std::min((piece + 1) * block, tiles), block, scratch);
   });
 }
 
