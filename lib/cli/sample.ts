@@ -66,7 +66,7 @@ export function sampleCommand(): Command {
     .option('--count <number>', 'how many images (default: 16, or as many as fill the rows of classes)', wholeNumber(1))
     .option('--classes <list>', 'names or indices, separated by commas, dealt out in turn; none draws without class')
     .option('--guidance <scale>', 'classifier-free guidance; 1 is the plain conditional network', finiteNumber)
-    .option('--sampler <name>', 'how to get from noise to images')
+    .option('--sampler <name>', 'how to get from noise to images (default: what the model names, else that of its previews)')
     .option('--steps <number>', 'steps of the sampler', wholeNumber(1))
     .option('--spacing <name>', 'how the times of the steps are spread')
     .addOption(setFlag('an option of the sampler, such as eta=1; may be given again'))
@@ -169,19 +169,29 @@ interface Resolved {
   readonly columns: number | undefined
 }
 
-/** What the flags ask for; for the rest, what the run's own previews are drawn with. */
+/** The sampler that the model names, else that of the previews, whose steps and spacing are for their own sampler. */
+function usualSampling({ settings, process }: Diffusion, previews: Previews) {
+  const { sampler, steps, spacing } = settings.sampling
+  if (sampler === null) return previews
+  if (sampler.kind === previews.sampler.kind)
+    return { sampler, steps: steps ?? previews.steps, spacing: spacing ?? previews.spacing }
+  return { sampler, steps: steps ?? process.schedule.steps ?? previews.steps, spacing }
+}
+
+/** What the flags ask for; for the rest, what the model names, or else what the run's own previews are drawn with. */
 async function resolveOptions(model: Diffusion, previews: Previews, flags: SampleFlags): Promise<Resolved> {
   const { network } = model.settings
   const { parseSampler } = await import('../sampling/samplers.js')
   const { parseSpacing } = await import('../sampling/spacings/list.js')
-  const isPreviewSampler = flags.sampler === undefined || flags.sampler === previews.sampler.kind
-  // Another sampler than that of the previews need not do with their spacing, nor with as few steps.
-  const ofPreviews = isPreviewSampler ? (previews.spacing ?? undefined) : undefined
-  const spacing = flags.spacing === undefined ? ofPreviews : parseSpacing(flags.spacing as never, '--spacing')
-  const base = isPreviewSampler ? previews.sampler : { kind: flags.sampler }
+  const usual = usualSampling(model, previews)
+  const isUsual = flags.sampler === undefined || flags.sampler === usual.sampler.kind
+  // Another sampler need not do with the usual one's spacing, nor with as few steps.
+  const usualSpacing = isUsual ? (usual.spacing ?? undefined) : undefined
+  const spacing = flags.spacing === undefined ? usualSpacing : parseSpacing(flags.spacing as never, '--spacing')
+  const base = isUsual ? usual.sampler : { kind: flags.sampler }
   const sampler = parseSampler(assign(base as Record<string, unknown>, flags.set ?? []) as never, '--sampler and --set')
-  const times = model.process.schedule.steps ?? previews.steps
-  const steps = flags.steps ?? (isPreviewSampler ? Math.min(previews.steps, times) : undefined)
+  const times = model.process.schedule.steps ?? usual.steps
+  const steps = flags.steps ?? (isUsual ? Math.min(usual.steps, times) : undefined)
   // Of a network that is told no classes, those of --classes are the classifier's.
   const isTold = model.classes.length > 0 || flags.classifier === undefined
   const classes = isTold ? classesOf(model.classes, flags.classes) : undefined

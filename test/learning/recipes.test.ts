@@ -46,8 +46,8 @@ describe.skipIf('reason' in clothes)('made small', () => {
     expect(memory()).toMatchObject({ tensors: 0, networks: 0, others: 0, bytes: 0, jobs: 0 })
   })
 
-  test.each(cases)(
-    '$recipe learns (network $network.kind), and its first loss is that of the formulas',
+  test.each(cases.map((each) => ({ ...each, title: each.network ? `${each.recipe}, small RefineNet` : each.recipe })))(
+    '$title learns, and its first loss is that of the formulas',
     async ({ recipe, silent, reached, network }) => {
       await using trainer = await Trainer.create(shortRun(recipe, data, network ? { network } : {}))
       const first = await firstLoss(trainer)

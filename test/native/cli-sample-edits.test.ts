@@ -78,6 +78,14 @@ describe('sample', () => {
     expect(existsSync(at('one.png'))).toBe(true)
   })
 
+  test('draws as the model names it, whatever its previews are drawn with', async () => {
+    const settings = ['--set', 'sampling.sampler=euler-ancestral', '--set', 'budget.steps=1', '--out', 'runs/named']
+    expect(await run('train', 'tiny.json', ...settings)).toMatchObject({ code: 0 })
+    const drawn = (...flags: string[]) => run('sample', 'runs/named', '--count', '1', '--out', 'named.png', ...flags)
+    expect((await drawn('--steps', '3')).stderr).toContain('euler-ancestral in 3 steps')
+    expect((await drawn('--sampler', 'ddim', '--steps', '2')).stderr).toContain('ddim in 2 steps')
+  })
+
   test.each([
     [['--known', 'ramp.png'], /--known and --mask belong together/, 2],
     [['--image', 'ramp.png', '--strength', '1.5'], /above 0, at most 1/, 2],
