@@ -66,7 +66,10 @@ export function sampleCommand(): Command {
     .option('--count <number>', 'how many images (default: 16, or as many as fill the rows of classes)', wholeNumber(1))
     .option('--classes <list>', 'names or indices, separated by commas, dealt out in turn; none draws without class')
     .option('--guidance <scale>', 'classifier-free guidance; 1 is the plain conditional network', finiteNumber)
-    .option('--sampler <name>', 'how to get from noise to images (default: what the model names, else that of its previews)')
+    .option(
+      '--sampler <name>',
+      'how to get from noise to images (default: what the model names, else that of its previews)',
+    )
     .option('--steps <number>', 'steps of the sampler', wholeNumber(1))
     .option('--spacing <name>', 'how the times of the steps are spread')
     .addOption(setFlag('an option of the sampler, such as eta=1; may be given again'))
