@@ -22,6 +22,8 @@ const { values: flags } = parseArgs({
     out: { type: 'string', default: join('bench', 'results', 'sprites') },
   },
 })
+if (!['both', 'ours', 'peer'].includes(flags.only))
+  throw new Error(`Expected both, ours or peer for --only but received ${flags.only}.`)
 const columns = 10
 const guidance = 2
 
@@ -100,7 +102,12 @@ async function runHalf(side, train) {
   const file = join(flags.folder, `${side}.json`)
   if (flags.only === 'both' || flags.only === side)
     await writeFile(file, JSON.stringify({ epochs: Number(flags.epochs), seconds: await train(classes) }))
-  return JSON.parse(await readFile(file, 'utf8').catch(() => 'null'))
+  return JSON.parse(
+    await readFile(file, 'utf8').catch((error) => {
+      if (error.code === 'ENOENT') return 'null'
+      throw error
+    }),
+  )
 }
 
 await mkdir(flags.folder, { recursive: true })

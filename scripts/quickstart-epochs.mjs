@@ -1,7 +1,7 @@
 // How long the quickstart trains: as many epochs as this machine gets through in the time of a first look. A number
 // that is known before the run lets the learning rate decay to its end, which a limit in minutes would cut off.
 
-/** Of the five minutes that training may take, the rest is room for a slower moment; a sixth is for the last pictures. */
+/** Of the five minutes that training may take: the rest is room for a slower moment. A sixth minute is for the last pictures. */
 const secondsOfTraining = 4 * 60 + 15
 /** Fewer show blots, and more than these show no difference. */
 const fewest = 8

@@ -33,10 +33,10 @@ function freshFolder() {
   }
 }
 
-/** Half precision where the processor has products of it: its pictures are as good, and more of it fits into the time. */
+/** Half precision where the processor has products of it: more epochs fit into the time. */
 function precision() {
-  if (given.some((word) => word.includes('precision=')) || !loadBinding().version().multipliesBfloat16) return []
-  return ['--set', 'precision=bfloat16']
+  if (given.some((word) => word.includes('precision')) || !loadBinding().version().multipliesBfloat16) return []
+  return ['--precision', 'bfloat16']
 }
 
 /** The recipe's own epochs may take longer than a first look should: as many as this machine gets through. */
@@ -70,7 +70,7 @@ const classes = [
   'Animals & Nature',
   'Symbols',
 ]
-const look = ['--count', '64', '--guidance', '2', '--steps', '100', '--seed', '1']
+const look = ['--count', '64', '--guidance', '2', '--seed', '1']
 show('sample', out, '--classes', classes.join(','), ...look, '--out', pictures.grid)
 
 console.log('\nLook at what came out of noise:')

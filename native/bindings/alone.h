@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "error.h"
@@ -36,9 +37,6 @@ class Inputs {
   }
   // The same where there is one, else an undefined tensor.
   at::Tensor maybe(std::size_t place, at::IntArrayRef shape) const { return has(place) ? at(place, shape) : at::Tensor(); }
-
-  auto begin() const { return tensors_.begin(); }
-  auto end() const { return tensors_.end(); }
 
  private:
   std::vector<at::Tensor> tensors_;

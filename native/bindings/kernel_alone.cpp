@@ -153,13 +153,15 @@ const std::map<std::string, Kernel>& kernels() {
 Napi::Value kernel_alone(const Napi::CallbackInfo& info) {
   const Napi::Array handles = list_of(info[1], "inputs");
   Tensors inputs;
-  for (std::uint32_t i = 0; i < handles.Length(); ++i) inputs.push_back(unwrap_tensor(handles.Get(i)).contiguous());
+  for (std::uint32_t i = 0; i < handles.Length(); ++i) inputs.push_back(unwrap_tensor(handles.Get(i)));
   return run_job(
       info.Env(), nullptr,
       [name = text_of(info[0], "name"), inputs, settings = settings_of(info[2])] {
         const auto found = kernels().find(name);
         DPM_CHECK(found != kernels().end(), "DPM_INVALID_ARGUMENT", "There is no kernel named \"" + name + "\".");
-        return found->second(Inputs(inputs), settings);
+        Tensors dense;
+        for (const at::Tensor& input : inputs) dense.push_back(input.contiguous());
+        return found->second(Inputs(std::move(dense)), settings);
       },
       [](Napi::Env env, const Tensors& outputs) {
         const Napi::Array result = Napi::Array::New(env, outputs.size());
