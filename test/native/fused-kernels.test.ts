@@ -244,3 +244,28 @@ describe('dropout', () => {
     expect(isSame(fused, twin)).toBe(true)
   })
 })
+
+describe('a kernel of its own is not run on what does not fit', () => {
+  const two = drawn([2, 3], 1)
+  const rows = listOfRows([plainRow, plainRow])
+  const short = list([1])
+
+  test.each<readonly [string, readonly Input[], number]>([
+    ['noise-step', [drawn([2, 3, 2, 2], 1), listOfRows([plainRow]), list([0, 1]), list([0, 1])], 1],
+    ['noise-step', [drawn([2, 3, 2, 2], 1), rows, short, list([0, 1])], 2],
+    ['combine', [list([1, 1]), drawn([4], 1), drawn([3], 2)], 2],
+    ['combine', [short, drawn([4], 1), drawn([4], 2)], 0],
+    ['ratio', [two, drawn([2, 2], 2)], 1],
+    ['loss', [two, drawn([3, 3], 2), rows], 1],
+    ['loss', [two, two, listOfRows([plainRow])], 2],
+    ['optimizer', [list([]), drawn([4], 1), drawn([4], 2), drawn([3], 3), drawn([4], 4)], 3],
+    ['dropout', [two, list([0, 1]), short], 2],
+  ])('%s', async (name, inputs, place) => {
+    const settings = { seed: 1, fused: true, inPlace: false, measure: 'norm', loss: 'l2', factor: 1, power: 1 }
+    const others = { total: 2, scale: 1, site: 0, probability: 0.5 }
+    await expect(run(name, inputs, { ...settings, ...others })).rejects.toMatchObject({
+      code: 'DPM_INVALID_ARGUMENT',
+      message: expect.stringContaining(`Expected another shape for input ${place} than`),
+    })
+  })
+})
