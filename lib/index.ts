@@ -14,7 +14,7 @@ export type { Profile, ProfiledOperation } from './benchmark/roofline.js'
 // What there is, and what it runs on.
 export { catalog } from './catalog.js'
 // Data.
-export type { Columns, DataSet } from './datasets/data-set.js'
+export type { Columns, CorruptExample, DataSet, PassedOver } from './datasets/data-set.js'
 export { type DataOptions, datasets, openDataSet } from './datasets/list.js'
 // The algebra in numbers: a process's levels, and one prediction in terms of another.
 export { conversion } from './diffusion/conversion.js'

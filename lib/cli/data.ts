@@ -110,7 +110,7 @@ async function readAll(
 }
 
 function print(dataSet: DataSet, settings: DataSettings, isChecked: boolean, flags: DataFlags): void {
-  const { name, length, classes, corrupt } = dataSet
+  const { name, length, classes, corrupt, remarks = [], passedOver = [] } = dataSet
   const counts = new Array<number>(classes.length).fill(0)
   if (classes.length > 0) {
     for (let index = 0; index < length; index++) {
@@ -131,6 +131,8 @@ function print(dataSet: DataSet, settings: DataSettings, isChecked: boolean, fla
         classes: byClass,
         checked: isChecked,
         corrupt,
+        passedOver,
+        remarks,
         settings,
       }),
     )
@@ -148,6 +150,7 @@ function print(dataSet: DataSet, settings: DataSettings, isChecked: boolean, fla
     )
   for (const { place, reason } of corrupt.slice(0, 20)) console.log(`    ${place}: ${reason}`)
   if (corrupt.length > 20) console.log(`    … and ${count(corrupt.length - 20)} more`)
+  for (const remark of remarks) console.log(`  ${remark}`)
 }
 
 /** Examples chosen by the seed, each at most once. */

@@ -20,12 +20,22 @@ export interface ImageShape {
 /** Examples one after the other: pictures in 8 bits, vectors as networks see them. */
 export type ExampleValues = Uint8Array | Float32Array
 
-/** What a read could not deliver, when corrupt files are skipped rather than fatal. */
+/** What a read could not deliver, when such files are skipped rather than fatal. */
 export interface CorruptExample {
   readonly index: number
   /** The file, or the file and the record in it. */
   readonly place: string
+  /** Why, without a full stop. */
   readonly reason: string
+}
+
+/** Files that opening met and that are no examples, all of one ending. */
+export interface PassedOver {
+  /** In lower case, with its dot; empty for names without one. */
+  readonly ending: string
+  readonly count: number
+  /** Path of the first of them. */
+  readonly first: string
 }
 
 export interface DataSet extends ImageShape {
@@ -34,8 +44,18 @@ export interface DataSet extends ImageShape {
   readonly length: number
   /** Class names in the order of their indices; empty when the data has no classes. */
   readonly classes: readonly string[]
-  /** Examples that were skipped so far because their file is corrupt (only with `corrupt: 'skip'`). */
+  /**
+   * Examples that were skipped so far because their file cannot be used (only with `corrupt: 'skip'`): each once, in the
+   * order of their indices. It grows while examples are read; a reader that tells of new ones keeps the indices it told.
+   */
   readonly corrupt: readonly CorruptExample[]
+  /**
+   * What a person should know of the data and no error says: files that were passed over, frames that are not read.
+   * Whole sentences, the same ones each time; more may follow while examples are read. Absent: nothing.
+   */
+  readonly remarks?: readonly string[] | undefined
+  /** Files that are no examples, counted by their ending, the most frequent first. Absent: none. */
+  readonly passedOver?: readonly PassedOver[] | undefined
   /** Class index of an example; -1 when the data has no classes. */
   classOf(index: number): number
   /**

@@ -77,6 +77,7 @@ export function scaledAs(dataSet: DataSet, columns: Columns | undefined): DataSe
     length: dataSet.length,
     classes: dataSet.classes,
     corrupt: dataSet.corrupt,
+    remarks: dataSet.remarks,
     classOf: (index) => dataSet.classOf(index),
     close: () => dataSet.close(),
     async read(indices: readonly number[], into: ExampleValues, signal?: AbortSignal) {

@@ -91,6 +91,7 @@ async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
   const device = await resolveDevice(settings.device)
   const dataSet = await openDataSet(settings.data, { signal, progress: onOpen })
   parts.dataSet = dataSet
+  for (const remark of dataSet.remarks ?? []) warn(remark)
   requireVectors(settings, dataSet)
   requirePreviews(settings, dataSet)
   const { batch } = settings.training
