@@ -1,16 +1,18 @@
 /**
  * Reads zip files of any size by their central directory, streaming each entry: stored or deflated, ZIP64 too.
  *
- * Written for archives from elsewhere: a path that would leave the folder, a link, an encrypted entry, two entries that
- * share bytes, or an entry that inflates to more than it declares (a zip bomb) is refused.
+ * Written for archives from elsewhere: a path that would leave the folder or that no file system holds, a link or a device, a
+ * file where another entry needs a folder, an encrypted entry, two entries that share bytes, or an entry that inflates to more
+ * than it declares (a zip bomb) is refused.
  * Format: APPNOTE.TXT 6.3.10 of PKWARE, §4.3.
  */
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { Transform, type TransformCallback } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import { crc32, createInflateRaw, inflateRaw } from 'node:zlib'
-import { DpmError } from '../errors.js'
+import { DpmError, show } from '../errors.js'
+import { readFailure } from './file-failure.js'
 
 export interface ZipEntry {
   /** Path inside the archive, with forward slashes; never absolute, never with `..`. */
@@ -57,6 +59,10 @@ const longestComment = 0xffff
 const largestRatio = 1032
 /** No archive of ours needs a longer central directory (the torch wheel's is 2 MB). */
 const longestDirectory = 256e6
+/** Of one part of a path, in bytes: what Linux' file systems hold. */
+const longestName = 255
+/** Of a whole path, in bytes: a quarter of what Linux takes, so that there is room for the folder it is unpacked into. */
+const longestPath = 1024
 /** One read call takes at most this much; Node itself stops below 2 GiB. */
 const longestRead = 16 * 1024 * 1024
 
@@ -66,9 +72,12 @@ const inflate = promisify<Buffer, { maxOutputLength: number }, Buffer<ArrayBuffe
 export async function openZip(path: string): Promise<ZipArchive> {
   let file: FileHandle
   try {
+    // Looked at before it is opened: to open a pipe would wait for whoever writes to it.
+    const found = await stat(path)
+    if (!found.isFile()) throw invalid(path, found.isDirectory() ? 'it is a folder' : 'it is a pipe or a device')
     file = await open(path, 'r')
-  } catch (cause) {
-    throw new DpmError('DPM_FILE_MISSING', `The archive ${path} cannot be opened.`, { cause })
+  } catch (error) {
+    throw error instanceof DpmError ? error : readFailure(path, error, 'archive')
   }
   try {
     const { size } = await file.stat()
@@ -102,7 +111,11 @@ function invalid(path: string, why: string): DpmError {
 async function readAt(file: FileHandle, path: string, offset: number, length: number): Promise<Buffer<ArrayBuffer>> {
   const bytes = Buffer.alloc(length)
   for (let done = 0; done < length; ) {
-    const { bytesRead } = await file.read(bytes, done, Math.min(longestRead, length - done), offset + done)
+    const { bytesRead } = await file
+      .read(bytes, done, Math.min(longestRead, length - done), offset + done)
+      .catch((error: unknown) => {
+        throw readFailure(path, error, 'archive')
+      })
     if (bytesRead === 0) throw invalid(path, `it ends at byte ${offset + done}, in the middle of an entry`)
     done += bytesRead
   }
@@ -158,6 +171,7 @@ async function readDirectory(file: FileHandle, path: string, size: number): Prom
   const bytes = await readAt(file, path, offset, length)
   const entries: ZipEntry[] = []
   const paths = new Set<string>()
+  const folders = new Set<string>()
   let at = 0
   for (let index = 0; index < count; index++) {
     if (at + 46 > length || bytes.readUInt32LE(at) !== centralSignature)
@@ -171,42 +185,61 @@ async function readDirectory(file: FileHandle, path: string, size: number): Prom
     if (next > length) throw invalid(path, 'its list of files is damaged')
     const name = bytes.toString('utf8', at + 46, at + 46 + nameBytes)
     requireSafePath(path, name)
+    addFolders(folders, name)
     if (!name.endsWith('/')) {
-      if (paths.has(name)) throw invalid(path, `${name} is in it twice`)
+      if (paths.has(name)) throw invalid(path, `${plain(name)} is in it twice`)
       paths.add(name)
       const extra = bytes.subarray(at + 46 + nameBytes, at + 46 + nameBytes + extraBytes)
       entries.push(readCentralHeader(path, name, bytes.subarray(at, at + 46), extra))
     }
     at = next
   }
+  const both = entries.find((entry) => folders.has(entry.path))
+  if (both) throw invalid(path, `${plain(both.path)} is in it as a file and as a folder`)
   requireApart(path, entries, offset)
   return entries
 }
 
+/** The folders that a path needs; the walk ends at the first that is known, and with it all above it. */
+function addFolders(folders: Set<string>, name: string): void {
+  for (let at = name.lastIndexOf('/'); at > 0; at = name.lastIndexOf('/', at - 1)) {
+    const folder = name.slice(0, at)
+    if (folders.has(folder)) return
+    folders.add(folder)
+  }
+}
+
 function requireSafePath(path: string, name: string): void {
-  const unsafe =
-    name === '' ||
-    name.startsWith('/') ||
-    /^[A-Za-z]:/.test(name) ||
-    /[\\\0]/.test(name) ||
-    name.split('/').includes('..')
-  if (unsafe) throw invalid(path, `it wants to write outside its folder, to ${JSON.stringify(name)}`)
+  const parts = (name.endsWith('/') ? name.slice(0, -1) : name).split('/')
+  const leaves = name.startsWith('/') || /^[A-Za-z]:/.test(name) || /[\\\0]/.test(name) || parts.includes('..')
+  if (leaves) throw invalid(path, `it wants to write outside its folder, to ${show(name)}`)
+  if (parts.some((part) => part === '' || part === '.')) throw invalid(path, `${plain(name)} is no name of a file`)
+  if (Buffer.byteLength(name) > longestPath || parts.some((part) => Buffer.byteLength(part) > longestName)) {
+    throw invalid(path, `the name ${plain(name)} is too long for a file system`)
+  }
+}
+
+/** A name as an error may print it: quoted where it holds anything that a terminal would obey. */
+function plain(name: string): string {
+  return /^[\x20-\x7e]{1,80}$/.test(name) ? name : show(name)
 }
 
 function readCentralHeader(path: string, name: string, header: Buffer, extra: Buffer): ZipEntry {
   const flags = header.readUInt16LE(8)
   const method = header.readUInt16LE(10)
-  if (flags & 1) throw invalid(path, `${name} is encrypted`)
+  if (flags & 1) throw invalid(path, `${plain(name)} is encrypted`)
   if (method !== 0 && method !== 8)
-    throw invalid(path, `${name} is compressed with method ${method}, which is not deflate`)
+    throw invalid(path, `${plain(name)} is compressed with method ${method}, which is not deflate`)
   const mode = header.readUInt16LE(4) >> 8 === 3 ? header.readUInt32LE(38) >>> 16 : 0
-  if ((mode & 0o170000) === 0o120000) throw invalid(path, `${name} is a link`)
+  const type = mode & 0o170000
+  if (type === 0o120000) throw invalid(path, `${plain(name)} is a link`)
+  if (type !== 0 && type !== 0o100000) throw invalid(path, `${plain(name)} is neither a file nor a folder`)
   // ZIP64 (§4.5.3): in this order, each only where the 32-bit field is full.
   const wide = findExtra(extra, 1)
   let at = 0
   const field = (narrow: number): number => {
     if (narrow !== 0xffffffff) return narrow
-    if (at + 8 > wide.length) throw invalid(path, `the sizes of ${name} are missing`)
+    if (at + 8 > wide.length) throw invalid(path, `the sizes of ${plain(name)} are missing`)
     at += 8
     return exact(path, wide.readBigUInt64LE(at - 8))
   }
@@ -216,10 +249,10 @@ function readCentralHeader(path: string, name: string, header: Buffer, extra: Bu
   if (sizeBytes > compressedBytes * largestRatio + 1024) {
     throw invalid(
       path,
-      `${name} claims to inflate from ${compressedBytes} to ${sizeBytes} bytes, more than deflate can`,
+      `${plain(name)} claims to inflate from ${compressedBytes} to ${sizeBytes} bytes, more than deflate can`,
     )
   }
-  if (method === 0 && sizeBytes !== compressedBytes) throw invalid(path, `${name} has two different sizes`)
+  if (method === 0 && sizeBytes !== compressedBytes) throw invalid(path, `${plain(name)} has two different sizes`)
   return {
     path: name,
     method: method === 0 ? 'stored' : 'deflated',
@@ -245,7 +278,8 @@ function requireApart(path: string, entries: readonly ZipEntry[], end: number): 
   const sorted = [...entries].sort((a, b) => a.offset - b.offset)
   sorted.forEach((entry, index) => {
     const limit = sorted[index + 1]?.offset ?? end
-    if (entry.offset + 30 + entry.compressedBytes > limit) throw invalid(path, `${entry.path} overlaps what follows it`)
+    if (entry.offset + 30 + entry.compressedBytes > limit)
+      throw invalid(path, `${plain(entry.path)} overlaps what follows it`)
   })
 }
 
@@ -290,7 +324,7 @@ async function extractEntry(
     else await pipeline(source, createInflateRaw({ chunkSize: 256 * 1024 }), check, into, options)
   } catch (cause) {
     if (signal?.aborted || isFileSystemError(cause)) throw cause
-    throw new DpmError('DPM_FILE_INVALID', `${entry.path} in ${path} is damaged: ${(cause as Error).message}.`, {
+    throw new DpmError('DPM_FILE_INVALID', `${plain(entry.path)} in ${path} is damaged: ${(cause as Error).message}.`, {
       cause,
     })
   }
@@ -300,7 +334,8 @@ async function extractEntry(
 /** Where an entry's bytes start: its local header repeats the name, and its extra fields may have another length. */
 async function dataOffset(file: FileHandle, path: string, entry: ZipEntry): Promise<number> {
   const local = await readAt(file, path, entry.offset, 30)
-  if (local.readUInt32LE(0) !== localSignature) throw invalid(path, `${entry.path} is not where the list of files says`)
+  if (local.readUInt32LE(0) !== localSignature)
+    throw invalid(path, `${plain(entry.path)} is not where the list of files says`)
   return entry.offset + 30 + local.readUInt16LE(26) + local.readUInt16LE(28)
 }
 
@@ -308,7 +343,7 @@ function requireSame(path: string, entry: ZipEntry, sizeBytes: number, checksum:
   if (sizeBytes === entry.sizeBytes && checksum === entry.crc32) return
   throw new DpmError(
     'DPM_FILE_INVALID',
-    `${entry.path} in ${path} is damaged: expected ${entry.sizeBytes} bytes with CRC-32 ${hex(entry.crc32)} but it has ` +
+    `${plain(entry.path)} in ${path} is damaged: expected ${entry.sizeBytes} bytes with CRC-32 ${hex(entry.crc32)} but it has ` +
       `${sizeBytes} with ${hex(checksum)}. Download the archive again.`,
   )
 }
@@ -340,7 +375,7 @@ async function inflateWhole(path: string, entry: ZipEntry, raw: Buffer): Promise
   try {
     return await inflate(raw, { maxOutputLength: Math.max(1, entry.sizeBytes) })
   } catch (cause) {
-    throw new DpmError('DPM_FILE_INVALID', `${entry.path} in ${path} is damaged: ${(cause as Error).message}.`, {
+    throw new DpmError('DPM_FILE_INVALID', `${plain(entry.path)} in ${path} is damaged: ${(cause as Error).message}.`, {
       cause,
     })
   }

@@ -1,10 +1,11 @@
 /** Installs libtorch into the cache: `npx dpm-torch setup`. Nothing else in the library downloads or writes it. */
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { DpmError, throwIfAborted } from '../errors.js'
+import { refusalOf } from '../files/file-failure.js'
 import { makeFolder } from '../files/make-folder.js'
 import { defineOptions } from '../options/options.js'
 import { cacheFolder, type Environment, entryFolder, type Receipt, readReceipt, receiptName } from './cache.js'
@@ -15,7 +16,7 @@ import { type Flavour, flavours, peakBytes, setupSources } from './manifest.js'
 import { nvidiaDriver, requirePlatform } from './platform.js'
 import type { ReportProgress } from './progress.js'
 import { type Filled, fillFrom, fillFromPip, fillFromZip } from './sources.js'
-import { requireSpace } from './unpack.js'
+import { folderMode, requireSpace } from './unpack.js'
 
 export const SetupOptions = defineOptions(
   'setup',
@@ -73,7 +74,9 @@ export async function setupLibtorch(options: unknown = {}, calls: SetupCalls = {
   const cache = cacheFolder(environment)
   const flavour: Flavour = settings.flavour !== 'auto' ? settings.flavour : nvidiaDriver() !== null ? 'cuda' : 'cpu'
   try {
+    const isNew = !existsSync(cache)
     await makeFolder(cache)
+    if (isNew) await chmod(cache, folderMode)
     const lock = await acquireInstallLock(join(cache, 'setup.lock'), {
       signal,
       onWait: (holder) => onMessage(`Waiting for another setup to finish (${holder}).`),
@@ -174,7 +177,8 @@ async function fill(
 
 async function empty(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true })
-  await makeFolder(folder)
+  // Nobody else may look into it, or change a file between its check and its unpacking.
+  await mkdir(folder, { mode: 0o700 })
 }
 
 /** The wheel of a CUDA build finds `libcudart` and `libcupti` only in the nvidia folder beside it. */
@@ -211,25 +215,13 @@ async function writeReceipt(filled: Filled, libtorch: Libtorch): Promise<void> {
     libraries,
     totalBytes,
   }
-  await writeFile(join(filled.tree, receiptName), `${JSON.stringify(receipt, null, 2)}\n`)
-}
-
-const writeCodes: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full',
-  EDQUOT: 'your disk quota is used up',
-  EROFS: 'it is read-only',
-  EACCES: 'you may not write there',
-  EPERM: 'you may not write there',
-  ENOTDIR: 'a part of that path is a file',
-  EEXIST: 'a part of that path is a file',
-  ENOENT: 'it cannot be made',
+  await writeFile(join(filled.tree, receiptName), `${JSON.stringify(receipt, null, 2)}\n`, { mode: 0o644 })
 }
 
 function asWriteFailure(error: unknown, cache: string): unknown {
   const refused = error instanceof DpmError && error.code === 'DPM_WRITE_FAILED' ? error.cause : error
-  const { code, syscall } = (refused ?? {}) as NodeJS.ErrnoException
-  const why = syscall !== undefined && typeof code === 'string' ? writeCodes[code] : undefined
-  if (why === undefined || refused instanceof DpmError) return error
+  const why = refused instanceof DpmError ? undefined : refusalOf(refused)
+  if (why === undefined) return error
   return new DpmError(
     'DPM_WRITE_FAILED',
     `libtorch cannot be written to the cache folder ${cache}: ${why}. Set DPM_TORCH_HOME to a folder that you can write.`,

@@ -3,13 +3,14 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DpmError, expected } from '../errors.js'
+import { readFailure } from '../files/file-failure.js'
 import type { Environment } from './cache.js'
 import { findRoot, inspectLibtorch } from './discover.js'
 import { download, SourceError } from './download.js'
 import { type Flavour, peakBytes, type WheelPin, wheelsOf, zipAddress, zipServer } from './manifest.js'
 import { findPip, pipDownload } from './pip.js'
 import type { ReportProgress } from './progress.js'
-import { copyUnpacked, describeArchive, requireSpace, unpackArchive } from './unpack.js'
+import { copyUnpacked, describeArchive, folderMode, requireSpace, unpackArchive } from './unpack.js'
 
 export interface FillWork {
   /** An empty folder of ours; whatever is left in it is removed afterwards. */
@@ -42,7 +43,7 @@ const pipSilenceSeconds = 60
 
 async function makeTree(part: string): Promise<string> {
   const tree = join(part, 'tree')
-  await mkdir(tree, { recursive: true })
+  await mkdir(tree, { recursive: true, mode: folderMode })
   return tree
 }
 
@@ -101,12 +102,15 @@ async function pipInto(tree: string, pins: readonly WheelPin[], work: FillWork):
  */
 export async function fillFrom(from: string, work: FillWork): Promise<Filled> {
   const path = resolve(from)
-  const information = await stat(path).catch(() => null)
-  if (!information) throw new DpmError('DPM_FILE_MISSING', `\`from\` names ${path}, which does not exist.`)
+  const information = await stat(path).catch((error: unknown) => {
+    const failure = readFailure(path, error)
+    if (failure.code !== 'DPM_FILE_MISSING') throw failure
+    throw new DpmError('DPM_FILE_MISSING', `\`from\` names ${path}, which does not exist.`, { cause: error })
+  })
   if (!information.isDirectory()) return fillFromArchive(path, work)
   const root = findRoot(path)
   if (root !== null) return fillFromFolder(root, work)
-  const archives = (await readdir(path)).filter((name) => /^(torch-.*\.whl|libtorch-.*\.zip)$/.test(name)).sort()
+  const archives = (await namesIn(path)).filter((name) => /^(torch-.*\.whl|libtorch-.*\.zip)$/.test(name)).sort()
   const [first, second] = archives
   if (first === undefined) {
     throw expected(
@@ -127,6 +131,12 @@ export async function fillFrom(from: string, work: FillWork): Promise<Filled> {
     )
   }
   return fillFromArchive(join(path, first), work)
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error: unknown) => {
+    throw readFailure(folder, error, 'folder')
+  })
 }
 
 async function fillFromFolder(root: string, work: FillWork): Promise<Filled> {
@@ -173,7 +183,7 @@ function chooseFlavour(cuda: boolean, place: string, work: FillWork): Flavour {
 
 /** The nvidia wheels that belong to a torch wheel: those beside it, the rest through pip. */
 async function addRuntime(folder: string, tree: string, work: FillWork): Promise<void> {
-  const names = await readdir(folder)
+  const names = await namesIn(folder)
   const missing: WheelPin[] = []
   for (const pin of wheelsOf[work.flavour].slice(1)) {
     const start = `${pin.name.replaceAll('-', '_')}-`

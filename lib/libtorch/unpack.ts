@@ -1,9 +1,10 @@
 /** Puts the parts of libtorch that a flavour needs into a folder, from a wheel, an official zip or an unpacked one. */
 import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { constants, copyFile, mkdir, readdir, stat, statfs, writeFile } from 'node:fs/promises'
+import { access, chmod, constants, copyFile, mkdir, readdir, stat, statfs, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { DpmError, throwIfAborted } from '../errors.js'
+import { DpmError, show, throwIfAborted } from '../errors.js'
+import { readFailure, systemCode } from '../files/file-failure.js'
 import { openZip, type ZipArchive, type ZipEntry } from '../files/zip-archive.js'
 import { type Flavour, fitsCore, libtorchMinor, wheelKeeps, zipKeeps } from './manifest.js'
 import { ProgressMeter, type ReportProgress, showBytes } from './progress.js'
@@ -96,7 +97,7 @@ export async function unpackArchive(
 
 async function makeFolders(into: string, entries: readonly ZipEntry[]): Promise<void> {
   for (const folder of new Set(entries.map((entry) => dirname(entry.path))))
-    await mkdir(join(into, folder), { recursive: true })
+    await mkdir(join(into, folder), { recursive: true, mode: folderMode })
 }
 
 /** A handful of files at a time: the disk is kept busy, memory stays small, and the first failure ends it. */
@@ -123,6 +124,10 @@ async function forEachInFlight<Item>(
 }
 
 const streamedBytes = 1 << 20
+/** Nothing that is there is written over, and no link followed: where names differ only in case, a file system may hold one. */
+const exclusive = 'wx'
+/** Others may read what is installed; what they could write to, they could make run. */
+export const folderMode = 0o755
 
 async function writeEntry(
   archive: ZipArchive,
@@ -134,10 +139,19 @@ async function writeEntry(
 ): Promise<void> {
   const mode = entry.executable ? 0o755 : 0o644
   const hash = createHash('sha256')
+  const clash = (error: unknown) => {
+    if (systemCode(error) !== 'EEXIST') return error
+    const message = `${show(entry.path)} in ${archive.path} has a name that this file system cannot tell from another one in it.`
+    return new DpmError('DPM_FILE_INVALID', `${message} Set DPM_TORCH_HOME to a folder on another file system.`, {
+      cause: error,
+    })
+  }
   if (entry.sizeBytes < streamedBytes) {
     const bytes = await archive.read(entry)
     hash.update(bytes)
-    await writeFile(target, bytes, { mode })
+    await writeFile(target, bytes, { mode, flag: exclusive }).catch((error: unknown) => {
+      throw clash(error)
+    })
     meter.add(bytes.length)
   } else {
     const observe = (chunk: Buffer) => {
@@ -145,10 +159,13 @@ async function writeEntry(
       meter.add(chunk.length)
     }
     try {
-      await archive.extract(entry, createWriteStream(target, { mode, highWaterMark: 1 << 20 }), { signal, observe })
+      await archive.extract(entry, createWriteStream(target, { mode, flags: exclusive, highWaterMark: 1 << 20 }), {
+        signal,
+        observe,
+      })
     } catch (error) {
       throwIfAborted(signal, 'The setup')
-      throw error
+      throw clash(error)
     }
   }
   if (checksums === null || entry.path.endsWith('.dist-info/RECORD')) return
@@ -212,17 +229,31 @@ export async function copyUnpacked(
     if (await stat(versionFile).catch(() => null))
       files.push({ source: versionFile, target: join(into, folder, 'build-version') })
   }
-  const sizes = await Promise.all(files.map(async ({ source }) => (await stat(source).catch(() => null))?.size ?? 0))
+  const sizes = await Promise.all(files.map(({ source }) => fileSize(source)))
   const totalBytes = sizes.reduce((sum, size) => sum + size, 0)
   await requireSpace(into, totalBytes)
   const meter = new ProgressMeter('unpack', from, totalBytes, options.onProgress)
-  for (const target of new Set(files.map((file) => dirname(file.target)))) await mkdir(target, { recursive: true })
+  for (const target of new Set(files.map((file) => dirname(file.target))))
+    await mkdir(target, { recursive: true, mode: folderMode })
   await forEachInFlight([...files.entries()], 4, async ([index, { source, target }]) => {
     throwIfAborted(options.signal, 'The setup')
-    await copyFile(source, target, constants.COPYFILE_FICLONE)
+    await copyFile(source, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+    await chmod(target, 0o644)
     meter.add(sizes[index] ?? 0)
   })
   return wheel ? basename(root) : folder
+}
+
+/** @throws DpmError DPM_FILE_INVALID for what is no file, or may not be read: a pipe would be waited for, for ever. */
+async function fileSize(path: string): Promise<number> {
+  try {
+    const found = await stat(path)
+    if (!found.isFile()) throw Object.assign(new Error('it is no file'), { code: 'ENXIO' })
+    await access(path, constants.R_OK)
+    return found.size
+  } catch (error) {
+    throw readFailure(path, error)
+  }
 }
 
 /** @throws DpmError DPM_WRITE_FAILED when the disk of `folder` has fewer free bytes. */
