@@ -4,7 +4,7 @@ import { extname, join } from 'node:path'
 import { Command, Option } from 'commander'
 import { DpmError } from '../errors.js'
 import type { Diffusion } from '../generation/diffusion.js'
-import type { GenerateOptions } from '../generation/generate.js'
+import { type GenerateOptions, takesEveryClass } from '../generation/generate.js'
 import type { Images } from '../images/image-batch.js'
 import { type Assignment, assign } from '../options/assign.js'
 import { formatDuration } from '../training/progress.js'
@@ -64,7 +64,10 @@ export function sampleCommand(): Command {
     .description('draw images from a run folder or a checkpoint')
     .argument('<run>', 'a run folder, or a .safetensors checkpoint')
     .option('--count <number>', 'how many images (default: 16, or as many as fill the rows of classes)', wholeNumber(1))
-    .option('--classes <list>', 'names or indices, separated by commas, dealt out in turn; none draws without class')
+    .option(
+      '--classes <list>',
+      'names or indices, separated by commas, dealt out in turn (default: all); none draws without class, or of a network that must be told one every class in turn',
+    )
     .option('--guidance <scale>', 'classifier-free guidance; 1 is the plain conditional network', finiteNumber)
     .option(
       '--sampler <name>',
@@ -132,7 +135,14 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
         const gif = flags.gif ?? null
         const settings = { count: drawn, sampler, steps, spacing, seed, guidance: guidance ?? null }
         console.log(
-          JSON.stringify({ ...written, gif, ...settings, classes: options.classes ?? null, step: model.step, seconds }),
+          JSON.stringify({
+            ...written,
+            gif,
+            ...settings,
+            classes: toldClasses(model, options),
+            step: model.step,
+            seconds,
+          }),
         )
         return
       }
@@ -231,8 +241,17 @@ function describe(
   steps: number,
 ): string {
   const kind = typeof sampler === 'object' ? sampler.kind : sampler
+  const everyClass = takesEveryClass(model.source)
+    ? `, its ${count(model.classes.length)} classes in turn because the network must be told one`
+    : ''
+  const told = classes === undefined ? everyClass : ''
   const guided = classes !== undefined && guidance !== undefined && guidance !== 1 ? `, guidance ${guidance}` : ''
-  return ` at step ${count(model.step)}: ${count(drawn)} ${examplesWord(model.image)} of ${shapeText(model.image)}, ${kind} in ${steps} steps${guided}, seed ${seed}`
+  return ` at step ${count(model.step)}: ${count(drawn)} ${examplesWord(model.image)} of ${shapeText(model.image)}, ${kind} in ${steps} steps${guided}${told}, seed ${seed}`
+}
+
+/** The classes that are dealt out in turn; null where the images have none. */
+function toldClasses({ source }: Diffusion, { classes }: GenerateOptions): readonly (number | string)[] | null {
+  return classes ?? (takesEveryClass(source) ? source.classes.map((_, index) => index) : null)
 }
 
 /** Draws the images; with --gif also the states on the way. */

@@ -65,7 +65,10 @@ export interface GenerateOptions {
   readonly spacing?: SpacingOptions | undefined
   /** Whole number from 0; 0 when absent. */
   readonly seed?: number | undefined
-  /** Indices or names, dealt out to the images in turn; without classes the network draws unconditionally. */
+  /**
+   * Indices or names, dealt out to the images in turn. Without them the network draws unconditionally; one that has no null class is
+   * told every class in turn by the images' noise keys: key modulo the number of classes, so that image k has its class in any company.
+   */
   readonly classes?: readonly (number | string)[] | undefined
   /** Guidance, or the scale of classifier-free guidance; 1, the plain conditional network, when absent. */
   readonly guidance?: number | GuidanceOptions | undefined
@@ -142,7 +145,7 @@ export function stepsOf(source: Omit<Source, 'network'>, asked: GenerateOptions)
 export function recordContext(source: Omit<Source, 'network'>, options: GenerateOptions): RecordContext {
   const { process } = source
   const { image, inpaint, initial, guides = [], weaker } = options
-  const conditional = options.classes !== undefined
+  const conditional = options.classes !== undefined || takesEveryClass(source)
   const guidance = parseGuidance(options.guidance ?? 1)
   const definition = guidanceDefinition(guidance)
   const guided = definition.needsNull(guidance)
@@ -211,16 +214,27 @@ function requireAlike(source: Omit<Source, 'network'>, weaker: Source): void {
   }
 }
 
-/** Class indices of `count` images from names or indices dealt out in turn. @throws DpmError DPM_INVALID_OPTION */
+/** Whether images are drawn of every class in turn where none is named: the network must be told one. */
+export function takesEveryClass({ classes, nullClass }: Pick<Source, 'classes' | 'nullClass'>): boolean {
+  return classes.length > 0 && !nullClass
+}
+
+/**
+ * Class indices of `count` images from names or indices dealt out in turn.
+ * @param keys noise keys of the images, which choose the class where none is named and the network must be told one; 0 … count-1
+ *   when absent
+ * @throws DpmError DPM_INVALID_OPTION
+ */
 export function dealClasses(
   source: Pick<Source, 'classes' | 'nullClass'>,
   asked: readonly (number | string)[] | undefined,
   count: number,
+  keys?: ArrayLike<number>,
 ): Int32Array | null {
   const known = source.classes
   if (asked === undefined) {
-    if (known.length === 0 || source.nullClass) return null
-    return Int32Array.from({ length: count }, (_, index) => index % known.length)
+    if (!takesEveryClass(source)) return null
+    return Int32Array.from({ length: count }, (_, index) => (keys?.[index] ?? index) % known.length)
   }
   if (known.length === 0) {
     throw new DpmError(
@@ -270,7 +284,7 @@ export async function startGeneration(source: Source, asked: GenerateOptions): P
   const definition = samplerDefinition(settings)
   // Before anything is drawn: what cannot be recorded must not cost anything.
   const program = definition.adaptive ? undefined : recordSampler(settings, context)
-  const classes = dealClasses(source, options.classes, count)
+  const classes = dealClasses(source, options.classes, count, samples)
   using inputs = new Inputs()
   const x = await inputs.hold(firstNoise(source, options, seed, samples))
   const image =
@@ -283,7 +297,10 @@ export async function startGeneration(source: Source, asked: GenerateOptions): P
     image: await inputs.hold(conditioningImage(source, options, count)),
     precision: source.precision,
     // An adaptive sampler asks about one image at a time anyway.
-    guides: (options.guides ?? []).map(({ gradient }) => (definition.adaptive ? gradient : inChunks(gradient, size))),
+    guides: (options.guides ?? []).map(({ gradient }) => {
+      const told = toldClasses(gradient, classes)
+      return definition.adaptive ? told : inChunks(told, size)
+    }),
   }
   const made = { count, classes, program, steps: program?.steps ?? adaptiveSteps }
   const weaker = options.weaker?.source.network
@@ -306,6 +323,12 @@ export async function startGeneration(source: Source, asked: GenerateOptions): P
     { ...runOptions, seed, samples },
   )
   return { ...made, run, [Symbol.dispose]: () => run.dispose() }
+}
+
+/** The guide, told the classes of the samples that it is asked about. */
+function toldClasses(guide: Guide, classes: Int32Array | null): Guide {
+  if (!classes) return guide
+  return (x, level) => guide(x, { ...level, classes: level.places.map((place) => classes[place] ?? 0) })
 }
 
 /** Tensors that are needed until a run has been made. */

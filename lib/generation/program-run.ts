@@ -10,6 +10,8 @@ import { Tensor } from '../tensor/tensor.js'
 export interface GuideLevel extends Omit<NativeQuestion, 'guide'> {
   /** Which samples of the run x holds, 0 … count-1, N; one that only fills x up is named twice. */
   readonly places: readonly number[]
+  /** The class that the network is told of each sample in x, N; absent where it is told none. */
+  readonly classes?: readonly number[] | undefined
 }
 
 /**

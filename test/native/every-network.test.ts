@@ -1,9 +1,12 @@
 /** Laws that every network keeps, whatever it is made of. A new network is a row of `tiny`. */
 import { describe, expect, test } from 'vitest'
+import { createProcess, parseDiffusion } from '../../lib/diffusion/diffusion-options.js'
+import { type GenerateOptions, type Source, startGeneration } from '../../lib/generation/generate.js'
 import { ProgramRun } from '../../lib/generation/program-run.js'
 import type { NetworkHandle } from '../../lib/native/binding.js'
 import { loadBinding } from '../../lib/native/load.js'
 import { type NetworkKind, type NetworkOptions, nativeSettings, networkSchema } from '../../lib/networks/list.js'
+import { Network } from '../../lib/networks/network.js'
 import { parseOptions } from '../../lib/options/options.js'
 import type { Program } from '../../lib/sampling/program.js'
 import { Tensor } from '../../lib/tensor/tensor.js'
@@ -138,6 +141,37 @@ describe.each(tiny.map((options) => [options.kind, options] as const))('%s', (ki
     expect(await forward(network, { x, classes: Int32Array.of(3, 3) })).toEqual(none)
     const some = await forward(network, { x, classes: Int32Array.of(0, 1) })
     expect(relativeDistance(some, none)).toBeGreaterThan(1e-3)
+  })
+
+  test.skipIf(unconditional.has(kind))('draws without being told classes, with a null class and without', async () => {
+    const place = { image: tinyImage, classes: 3, seed: 5, device: 'cpu' }
+    const draw = async (nullClass: boolean, asked: GenerateOptions): Promise<Float32Array> => {
+      using network = await Network.create(kind, { ...options, classConditional: true, nullClass } as never, place)
+      // Where its last layer starts at zero a new network says nothing of its classes.
+      for (const { name, shape } of network.parameters) {
+        using values = Tensor.from(drawParameter(name, shape), shape)
+        await network.write(name, values)
+      }
+      const source: Source = {
+        network: network.handle,
+        device: 'cpu',
+        precision: 'float32',
+        process: createProcess(parseDiffusion({ schedule: 'cosine', clip: 'none' })),
+        image: tinyImage,
+        classes: ['a', 'b', 'c'],
+        nullClass,
+        conditionChannels: 0,
+      }
+      using generation = await startGeneration(source, { sampler: 'ddim', steps: 1, chunk: 2, ...asked })
+      await generation.run.advance(Number.POSITIVE_INFINITY, {})
+      using output = await generation.run.read('output')
+      return output.data()
+    }
+    // The class of image k is k modulo 3, whatever is drawn with it.
+    const told = await draw(false, { samples: [4, 8], classes: ['b', 'c'] })
+    expect(await draw(false, { samples: [4, 8] })).toEqual(told)
+    const free = await draw(true, { samples: [4, 8] })
+    expect(relativeDistance(free, told)).toBeGreaterThan(1e-4)
   })
 
   test('gives an image the same bytes in any company', async () => {

@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { type Classifier, guideByClassifier } from '../../lib/generation/guides/classifier.js'
 import { guideOnClean } from '../../lib/generation/guides/on-clean.js'
 import { drawNoise } from '../../lib/generation/noise.js'
-import type { Network } from '../../lib/networks/network.js'
+import { Network } from '../../lib/networks/network.js'
 import { Tensor } from '../../lib/tensor/tensor.js'
 import { holdSources } from './tiny-sources.js'
-import { tinyElements } from './tiny-unet.js'
+import { tinyElements, tinyImage } from './tiny-unet.js'
 
 const { networkOf, sourceOf, draw } = holdSources()
 
@@ -52,6 +52,26 @@ describe('guides', () => {
     guided.forEach((value, i) => {
       expect(Math.abs(value - (plain[i] ?? 0) - shift) / shift).toBeLessThan(1e-4)
     })
+  })
+
+  test("on the clean image of a network that must be told a class: it is told the run's", async () => {
+    const options = {
+      channels: 8,
+      multipliers: [1],
+      blocks: 1,
+      attentionResolutions: [],
+      groups: 4,
+      zeroLayers: 'none' as const,
+    }
+    const place = { image: tinyImage, classes: 3, seed: 3, device: 'cpu' }
+    using network = await Network.create('unet', { ...options, classConditional: true, nullClass: false }, place)
+    const source = { ...sourceOf(0), network: network.handle, classes: ['a', 'b', 'c'], nullClass: false }
+    const gradient = async (clean: Tensor): Promise<Tensor> => clean.to({})
+    const by = (classes?: number[]) => [
+      { gradient: guideOnClean({ source, network }, gradient, classes ? { classes } : {}) },
+    ]
+    const told = await draw({ samples: [2, 4, 9], steps: 2, classes: ['c', 'b', 'a'], guides: by([2, 1, 0]) }, source)
+    expect(await draw({ samples: [2, 4, 9], steps: 2, guides: by() }, source)).toEqual(told)
   })
 
   test('on the clean image: the gradient goes back through the network', async () => {

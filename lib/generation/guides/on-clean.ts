@@ -2,7 +2,7 @@
 import { expected } from '../../errors.js'
 import type { Network } from '../../networks/network.js'
 import { Tensor } from '../../tensor/tensor.js'
-import type { Source } from '../generate.js'
+import { type Source, takesEveryClass } from '../generate.js'
 import type { Guide, GuideLevel } from '../program-run.js'
 
 /** ∇ log p(wanted | clean) at the clean images that the network predicts, N×C×H×W in [-1, 1]; its answer has their shape. */
@@ -16,17 +16,16 @@ export type CleanGradient = (clean: Tensor<'float32'>, level: GuideLevel) => Pro
  *
  * which costs a forward and a backward pass of the network for each evaluation.
  * @param model a loaded model, such as the sampled one
- * @param options.classes class index of each sample of the run; the null class when absent
+ * @param options.classes class index of each sample of the run; when absent the null class, or the run's own classes of a network
+ *   that has none
  */
 export function guideOnClean(
   model: { readonly source: Source; readonly network: Network },
   gradient: CleanGradient,
   options: { readonly classes?: ArrayLike<number> } = {},
 ): Guide {
-  const { process, precision, nullClass, classes: known } = model.source
-  if (!options.classes && known.length > 0 && !nullClass) {
-    throw expected('class indices', 'classes', undefined, 'The network has no null class.', 'DPM_INVALID_OPTION')
-  }
+  const { process, precision } = model.source
+  const isTold = takesEveryClass(model.source)
   return async (x, level) => {
     const { cIn, cSkip, cOut } = process.prediction.numbers(level)
     const values = await x.data()
@@ -35,7 +34,8 @@ export function guideOnClean(
       x.shape,
     )
     const labels = new Array<number>(x.shape[0] ?? 0).fill(process.label(level))
-    const classes = options.classes && level.places.map((place) => options.classes?.[place] ?? 0)
+    const named = options.classes && level.places.map((place) => options.classes?.[place] ?? 0)
+    const classes = named ?? (isTold ? level.classes : undefined)
     using pass = await model.network.forward(input, labels, { classes, gradient: true, precision })
     const [count = 0, channels = 0] = x.shape
     const size = values.length / count
