@@ -1,4 +1,7 @@
 /** Every way in which dpm-torch says no. One class, one code per kind of failure. */
+import { printableLines, show } from './show.js'
+
+export { show }
 
 /** What each {@link DpmError} code means; the keys are the codes. */
 export const errorCodes = {
@@ -44,7 +47,8 @@ export class DpmError extends Error {
   readonly nativeStack: string | undefined
 
   constructor(code: DpmErrorCode, message: string, options: DpmErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    // A message quotes what came from elsewhere, and is printed on terminals.
+    super(printableLines(message), options.cause === undefined ? undefined : { cause: options.cause })
     // Node's own convention: callers tell cancelled work from failed work by this name.
     this.name = code === 'DPM_ABORTED' ? 'AbortError' : 'DpmError'
     this.code = code
@@ -55,19 +59,6 @@ export class DpmError extends Error {
 
 export function isErrorCode(code: unknown): code is DpmErrorCode {
   return typeof code === 'string' && Object.hasOwn(errorCodes, code)
-}
-
-/** A value as an error message shows it: quoted strings, short arrays, no walls of text. */
-export function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value)
-  if (typeof value === 'bigint') return `${value}n`
-  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
-  if (ArrayBuffer.isView(value)) return `${value.constructor.name} of ${value.byteLength} bytes`
-  if (typeof value === 'object' && value !== null) {
-    const text = JSON.stringify(value) ?? String(value)
-    return text.length > 80 ? `${text.slice(0, 77)}...` : text
-  }
-  return String(value)
 }
 
 /** The house sentence for bad input: *Expected A for `name` but received B.* followed by a cure, if there is one. */

@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import { type CommonFlags, finiteNumber, jsonFlag, wholeNumber } from './flags.js'
 import { interruptible } from './interrupt.js'
+import { printLine } from './print-line.js'
 import { count } from './words.js'
 
 interface AverageFlags extends CommonFlags {
@@ -36,13 +37,13 @@ async function run(path: string, { deviation, at, out, json }: AverageFlags): Pr
     async (signal) => {
       const result = await reconstructAverage(path, { deviation, at, out, signal })
       if (json) {
-        console.log(JSON.stringify(result))
+        printLine(JSON.stringify(result))
         return
       }
-      console.log(
+      printLine(
         `${result.path}: the average of deviation ${deviation} at step ${count(result.step)}, of ${count(result.stored)} stored ones; its profile is ${(100 * result.profileError).toPrecision(2)} % off`,
       )
     },
-    () => console.error('Stopping.'),
+    () => process.stderr.write('Stopping.\n'),
   )
 }

@@ -9,6 +9,7 @@ import type { RunSettings } from '../training/run-options.js'
 import { benchmarkLines, profileLines } from './bench-table.js'
 import { type CommonFlags, deviceFlag, jsonFlag, precisionFlag, setFlag, wholeNumber } from './flags.js'
 import { interruptible } from './interrupt.js'
+import { printLine } from './print-line.js'
 import { StatusLine } from './status-line.js'
 
 interface BenchFlags extends CommonFlags {
@@ -91,8 +92,8 @@ async function run(recipe: string, flags: BenchFlags): Promise<void> {
       })
       line.clear()
       const files = out === undefined ? [] : await writeFiles(out, result, flags.profile === true)
-      if (flags.json) console.log(JSON.stringify({ ...(flags.profile ? result : withoutProfiles(result)), files }))
-      else console.log([...benchmarkLines(result), ...profiles(result, flags), ...files].join('\n'))
+      if (flags.json) printLine(JSON.stringify({ ...(flags.profile ? result : withoutProfiles(result)), files }))
+      else printLine([...benchmarkLines(result), ...profiles(result, flags), ...files].join('\n'))
     },
     () => line.print('Stopping.'),
   ).finally(() => line.clear())

@@ -5,6 +5,7 @@ import type { DataSettings } from '../datasets/list.js'
 import { type Assignment, assign } from '../options/assign.js'
 import { type CommonFlags, jsonFlag, seedFlag, setFlag, wholeNumber } from './flags.js'
 import { interruptible } from './interrupt.js'
+import { printLine } from './print-line.js'
 import { StatusLine } from './status-line.js'
 import { columns, count, examplesWord, shapeText } from './words.js'
 
@@ -59,7 +60,7 @@ async function run(name: string, flags: DataFlags): Promise<void> {
         print(dataSet, settings, isChecked, flags)
         if (flags.out !== undefined) {
           await drawExamples(dataSet, flags.out, flags)
-          if (!flags.json) console.log(`  picture     ${flags.out}`)
+          if (!flags.json) printLine(`  picture     ${flags.out}`)
         }
       } finally {
         await dataSet.close()
@@ -121,7 +122,7 @@ function print(dataSet: DataSet, settings: DataSettings, isChecked: boolean, fla
   if (flags.json) {
     const { channels, height, width } = dataSet
     const byClass = classes.map((label, index) => ({ name: label, count: counts[index] }))
-    console.log(
+    printLine(
       JSON.stringify({
         name,
         length,
@@ -138,19 +139,17 @@ function print(dataSet: DataSet, settings: DataSettings, isChecked: boolean, fla
     )
     return
   }
-  console.log(
+  printLine(
     `${name}: ${count(length)} ${examplesWord(dataSet)} of ${shapeText(dataSet)}, ${classes.length === 0 ? 'no classes' : `${count(classes.length)} classes`}`,
   )
   const labels = classes.map((label, index) => [`${index}`, label, count(counts[index] ?? 0)])
-  for (const line of columns(labels)) console.log(`  ${line}`)
-  if (!isChecked) console.log('  not every example was decoded; --check does')
+  for (const line of columns(labels)) printLine(`  ${line}`)
+  if (!isChecked) printLine('  not every example was decoded; --check does')
   else
-    console.log(
-      corrupt.length === 0 ? '  every example can be decoded' : `  ${count(corrupt.length)} cannot be decoded:`,
-    )
-  for (const { place, reason } of corrupt.slice(0, 20)) console.log(`    ${place}: ${reason}`)
-  if (corrupt.length > 20) console.log(`    … and ${count(corrupt.length - 20)} more`)
-  for (const remark of remarks) console.log(`  ${remark}`)
+    printLine(corrupt.length === 0 ? '  every example can be decoded' : `  ${count(corrupt.length)} cannot be decoded:`)
+  for (const { place, reason } of corrupt.slice(0, 20)) printLine(`    ${place}: ${reason}`)
+  if (corrupt.length > 20) printLine(`    … and ${count(corrupt.length - 20)} more`)
+  for (const remark of remarks) printLine(`  ${remark}`)
 }
 
 /** Examples chosen by the seed, each at most once. */

@@ -6,6 +6,7 @@ import { readFailure } from '../files/file-failure.js'
 import { type Assignment, assign } from '../options/assign.js'
 import type { Program } from '../sampling/program.js'
 import { type CommonFlags, finiteNumber, jsonFlag, setFlag, wholeNumber } from './flags.js'
+import { printLine } from './print-line.js'
 
 interface ExplainFlags extends CommonFlags {
   readonly file?: string
@@ -50,7 +51,7 @@ async function run(sampler: string | undefined, flags: ExplainFlags): Promise<vo
   const program = sampler === undefined ? await readProgram(flags.file ?? '') : await recorded(sampler, flags)
   const { explainProgram } = await import('../sampling/explain-program.js')
   const { programToJson } = await import('../sampling/program-json.js')
-  console.log(flags.json ? programToJson(program) : explainProgram(program))
+  printLine(flags.json ? programToJson(program) : explainProgram(program))
 }
 
 async function readProgram(path: string): Promise<Program> {

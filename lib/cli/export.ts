@@ -1,6 +1,7 @@
 /** `dpm-torch export`: a model of ours in the form of another program. */
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { type CommonFlags, jsonFlag, wholeNumber } from './flags.js'
+import { printLine } from './print-line.js'
 
 interface ExportFlags extends CommonFlags {
   readonly out: string
@@ -33,8 +34,8 @@ function readCopy(text: string): number | 'trained' {
 async function run(source: string, { out, format, weights, json }: ExportFlags): Promise<void> {
   const { exportCheckpoint } = await import('../checkpoints/export/export-checkpoint.js')
   const report = await exportCheckpoint(source, { out, format, ...(weights === undefined ? {} : { weights }) })
-  if (json) return console.log(JSON.stringify(report))
-  for (const path of report.paths) console.log(path)
-  for (const note of report.notes) console.log(`  Note: ${note}`)
-  console.log(`  ${report.weights === 'network' ? 'weights as trained' : `averaged weights (${report.weights})`}`)
+  if (json) return printLine(JSON.stringify(report))
+  for (const path of report.paths) printLine(path)
+  for (const note of report.notes) printLine(`  Note: ${note}`)
+  printLine(`  ${report.weights === 'network' ? 'weights as trained' : `averaged weights (${report.weights})`}`)
 }

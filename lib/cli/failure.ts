@@ -1,7 +1,9 @@
 /** What a user sees when a command fails, and the exit code: 1 failed, 2 wrong usage, 130 or 143 interrupted. */
 import { DpmError, type DpmErrorCode } from '../errors.js'
+import { printableLines } from '../show.js'
 import type { CommonFlags } from './flags.js'
 import { Interruption } from './interrupt.js'
+import { printLine } from './print-line.js'
 
 export const usageExitCode = 2
 
@@ -20,20 +22,22 @@ export function reportFailure(error: unknown, flags: CommonFlags, environment = 
   const isOurs = error instanceof DpmError
   const message = error instanceof Error ? error.message : String(error)
   const isInterrupted = isOurs && error.cause instanceof Interruption
-  if (!isInterrupted || verbose) process.stderr.write(`error: ${message}${isOurs ? ` [${error.code}]` : ''}\n`)
+  if (!isInterrupted || verbose) complain(`error: ${message}${isOurs ? ` [${error.code}]` : ''}`)
   if (verbose && error instanceof Error) {
-    process.stderr.write(`${error.stack ?? ''}\n`)
-    if (error.cause !== undefined) process.stderr.write(`caused by: ${describeCause(error.cause)}\n`)
-    if (isOurs && error.nativeStack) process.stderr.write(`${error.nativeStack}\n`)
+    complain(error.stack ?? '')
+    if (error.cause !== undefined) complain(`caused by: ${describeCause(error.cause)}`)
+    if (isOurs && error.nativeStack) complain(error.nativeStack)
   } else if (!isOurs) {
-    process.stderr.write('This is a fault in dpm-torch. Run it again with --verbose to see where it happened.\n')
+    complain('This is a fault in dpm-torch. Run it again with --verbose to see where it happened.')
   }
   if (flags.json) {
     const code = isOurs ? error.code : 'DPM_INTERNAL'
-    process.stdout.write(
-      `${JSON.stringify({ error: { code, message, ...(isOurs ? { details: error.details } : {}) } })}\n`,
-    )
+    printLine(JSON.stringify({ error: { code, message, ...(isOurs ? { details: error.details } : {}) } }))
   }
+}
+
+function complain(text: string): void {
+  process.stderr.write(`${printableLines(text)}\n`)
 }
 
 function describeCause(cause: unknown): string {

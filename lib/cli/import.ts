@@ -3,6 +3,7 @@ import { Command, Option } from 'commander'
 import type { ImportReport } from '../checkpoints/import/import-checkpoint.js'
 import type { Assignment } from '../options/assign.js'
 import { type CommonFlags, jsonFlag, setFlag } from './flags.js'
+import { printLine } from './print-line.js'
 import { columns, count, shapeText } from './words.js'
 
 interface ImportFlags extends CommonFlags {
@@ -29,7 +30,7 @@ async function run(source: string, { out, format, set, json }: ImportFlags): Pro
   const { importCheckpoint } = await import('../checkpoints/import/import-checkpoint.js')
   const report = await importCheckpoint(source, { out, ...(format ? { format } : {}), ...(set ? { set } : {}) })
   if (json) {
-    console.log(JSON.stringify(report))
+    printLine(JSON.stringify(report))
     return
   }
   print(report)
@@ -37,7 +38,7 @@ async function run(source: string, { out, format, set, json }: ImportFlags): Pro
 
 function print({ path, format, settings, size, copies, notes }: ImportReport): void {
   const { network, diffusion, sampling, image, classes } = settings
-  console.log(path)
+  printLine(path)
   const rows = [
     ['from', format],
     ['network', `${network.kind}, ${count(size)} parameters`],
@@ -50,9 +51,9 @@ function print({ path, format, settings, size, copies, notes }: ImportReport): v
     ],
   ]
   if (sampling.sampler) rows.push(['sampling', samplingText(sampling)])
-  for (const line of columns(rows)) console.log(`  ${line}`)
-  for (const note of notes) console.log(`  Note: ${note}`)
-  console.log(`\nDraw from it with \`dpm-torch sample ${path}\`; \`dpm-torch inspect ${path}\` prints its settings.`)
+  for (const line of columns(rows)) printLine(`  ${line}`)
+  for (const note of notes) printLine(`  Note: ${note}`)
+  printLine(`\nDraw from it with \`dpm-torch sample ${path}\`; \`dpm-torch inspect ${path}\` prints its settings.`)
 }
 
 function samplingText({ sampler, steps, spacing }: ImportReport['settings']['sampling']): string {

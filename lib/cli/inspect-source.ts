@@ -6,6 +6,7 @@ import { ImportSource } from '../checkpoints/import/import-source.js'
 import { dtypeBytes } from '../checkpoints/safetensors-header.js'
 import { showBytes } from '../libtorch/progress.js'
 import type { CommonFlags } from './flags.js'
+import { printLine } from './print-line.js'
 import { columns, count, tensorLines } from './words.js'
 
 /** So many of the plain values of a file are printed. */
@@ -34,11 +35,11 @@ export async function inspectSource(path: string, flags: CommonFlags): Promise<v
       values: Object.fromEntries(archive.values),
       tensors: [...archive.tensors.values()].map(({ name, dtype, shape }) => ({ name, dtype, shape })),
     }))
-    console.log(JSON.stringify({ path, importer: formats[0] ?? null, configurations, files }))
+    printLine(JSON.stringify({ path, importer: formats[0] ?? null, configurations, files }))
     return
   }
   for (const [name, configuration] of Object.entries(configurations)) {
-    console.log(`${join(path, name)}\n${JSON.stringify(configuration, null, 2)}\n`)
+    printLine(`${join(path, name)}\n${JSON.stringify(configuration, null, 2)}\n`)
   }
   for (const archive of archives) printArchive(archive, formats[0])
 }
@@ -48,18 +49,18 @@ function printArchive(archive: TensorArchive, importer: string | undefined): voi
   const all = [...tensors.values()]
   const numbers = all.map(({ shape }) => shape.reduce((product, size) => product * size, 1))
   const bytes = all.reduce((sum, { dtype }, index) => sum + (numbers[index] ?? 0) * dtypeBytes[dtype], 0)
-  console.log(`${path}: ${format}, not a checkpoint of dpm-torch`)
+  printLine(`${path}: ${format}, not a checkpoint of dpm-torch`)
   const total = numbers.reduce((sum, one) => sum + one, 0)
-  console.log(`  ${count(total)} numbers in ${count(all.length)} tensors, ${showBytes(bytes)}`)
-  if (importer !== undefined) console.log(`  \`dpm-torch import\` reads it as ${importer}`)
+  printLine(`  ${count(total)} numbers in ${count(all.length)} tensors, ${showBytes(bytes)}`)
+  if (importer !== undefined) printLine(`  \`dpm-torch import\` reads it as ${importer}`)
   const rows = [...values].slice(0, listedValues).map(([name, value]) => {
     const text = String(value)
     return [name, text.length > 200 ? `${text.slice(0, 200)}…` : text]
   })
-  for (const line of columns(rows)) console.log(`  ${line}`)
-  if (values.size > listedValues) console.log(`  … and ${count(values.size - listedValues)} more values`)
-  console.log('')
-  for (const line of tensorLines(all)) console.log(line)
+  for (const line of columns(rows)) printLine(`  ${line}`)
+  if (values.size > listedValues) printLine(`  … and ${count(values.size - listedValues)} more values`)
+  printLine('')
+  for (const line of tensorLines(all)) printLine(line)
 }
 
 /** The importer that would read it, if one can be told by looking. */

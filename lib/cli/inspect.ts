@@ -6,6 +6,7 @@ import type { SafetensorsFile, TensorEntry } from '../checkpoints/safetensors.js
 import { showBytes } from '../libtorch/progress.js'
 import { formatDuration } from '../training/progress.js'
 import { type CommonFlags, deviceFlag, finiteNumber, jsonFlag } from './flags.js'
+import { printLine } from './print-line.js'
 import { columns, count, examplesWord, shapeText, tensorLines } from './words.js'
 
 export function inspectCommand(): Command {
@@ -62,11 +63,11 @@ async function verify(path: string, fixture: string, { tolerance, device, json }
   using network = model.network
   const { largest, relative, elements } = await verifyOutput(network, fixture)
   const isSame = relative <= tolerance
-  if (json) console.log(JSON.stringify({ path, fixture, largest, relative, elements, tolerance, isSame }))
+  if (json) printLine(JSON.stringify({ path, fixture, largest, relative, elements, tolerance, isSame }))
   else {
     const share = `${relative.toExponential(2)} of the largest value`
-    console.log(`The largest difference of ${count(elements)} numbers is ${largest.toExponential(2)}, ${share}.`)
-    console.log(isSame ? `Within ${tolerance}.` : `Above ${tolerance}: this is not the model of the fixture.`)
+    printLine(`The largest difference of ${count(elements)} numbers is ${largest.toExponential(2)}, ${share}.`)
+    printLine(isSame ? `Within ${tolerance}.` : `Above ${tolerance}: this is not the model of the fixture.`)
   }
   if (!isSame) process.exitCode = 1
 }
@@ -80,10 +81,10 @@ async function printCheckpoint(checkpoint: Checkpoint, file: SafetensorsFile, fl
   const { path, settings, progress, classes, image } = checkpoint
   const groups = groupsOf([...file.tensors.values()])
   if (flags.json) {
-    console.log(JSON.stringify({ path, progress, image, classes, groups, settings, tensors: tensorRows(file) }))
+    printLine(JSON.stringify({ path, progress, image, classes, groups, settings, tensors: tensorRows(file) }))
     return
   }
-  console.log(path)
+  printLine(path)
   const name = String(settings['name'] ?? '')
   const seconds = Number(progress['seconds'] ?? Number.NaN)
   const rows = [
@@ -101,8 +102,8 @@ async function printCheckpoint(checkpoint: Checkpoint, file: SafetensorsFile, fl
       `${count(elements)} numbers in ${count(tensors)} tensors, ${showBytes(bytes)}`,
     ]),
   ]
-  for (const line of columns(rows)) console.log(`  ${line}`)
-  console.log(`\nSettings\n${JSON.stringify(settings, null, 2)}\n`)
+  for (const line of columns(rows)) printLine(`  ${line}`)
+  printLine(`\nSettings\n${JSON.stringify(settings, null, 2)}\n`)
   printTensors(file)
 }
 
@@ -134,7 +135,7 @@ function tensorRows(file: SafetensorsFile): { name: string; dtype: string; shape
 }
 
 function printTensors(file: SafetensorsFile): void {
-  for (const line of tensorLines([...file.tensors.values()])) console.log(line)
+  for (const line of tensorLines([...file.tensors.values()])) printLine(line)
 }
 
 function elementsOf({ shape }: TensorEntry): number {

@@ -9,6 +9,7 @@ import { type Assignment, assign, parseAssignment } from '../options/assign.js'
 import { formatDuration } from '../training/progress.js'
 import { type CommonFlags, deviceFlag, jsonFlag, precisionFlag, seedFlag, setFlag, wholeNumber } from './flags.js'
 import { interruptible } from './interrupt.js'
+import { printLine } from './print-line.js'
 import { StatusLine } from './status-line.js'
 import { columns, count, examplesWord, shapeText } from './words.js'
 
@@ -208,15 +209,15 @@ type Reported = Omit<LikelihoodResult, 'protocol'> & { readonly protocol: object
 function print(result: Reported, file: string, seconds: number, flags: LikelihoodFlags): void {
   const { bitsPerDimension, standardError, details, protocol } = result
   if (flags.json) {
-    console.log(JSON.stringify({ file, bitsPerDimension, standardError, details, protocol, seconds }))
+    printLine(JSON.stringify({ file, bitsPerDimension, standardError, details, protocol, seconds }))
     return
   }
   const error = standardError === null ? '' : ` ± ${standardError.toFixed(4)}`
-  console.log(`${bitsPerDimension.toFixed(4)}${error} bits/dim`)
+  printLine(`${bitsPerDimension.toFixed(4)}${error} bits/dim`)
   for (const text of columns([...detailRows[details.kind](details as never), ...protocolRows(protocol)])) {
-    console.log(`  ${text}`)
+    printLine(`  ${text}`)
   }
-  console.log(file)
+  printLine(file)
 }
 
 type Rows = readonly (readonly [string, string])[]

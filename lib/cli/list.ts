@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { expected } from '../errors.js'
 import { nearest, type OptionRow, optionRowsOf } from '../options/options.js'
 import { type CommonFlags, jsonFlag } from './flags.js'
+import { printLine } from './print-line.js'
 import { wrapped } from './words.js'
 
 export function listCommand(): Command {
@@ -23,11 +24,11 @@ async function run(part: string | undefined, flags: CommonFlags): Promise<void> 
   const parts: Readonly<Record<string, Readonly<Record<string, unknown>>>> = catalog
   if (part === undefined) {
     const names = Object.fromEntries(Object.entries(parts).map(([one, entries]) => [one, Object.keys(entries)]))
-    if (flags.json) return console.log(JSON.stringify(names))
+    if (flags.json) return printLine(JSON.stringify(names))
     const widest = Math.max(...Object.keys(names).map((one) => one.length))
     for (const [one, entries] of Object.entries(names)) {
       const lines = wrapped(entries.join(', '), Math.max(40, (process.stdout.columns ?? 100) - widest - 2))
-      for (const [index, line] of lines.entries()) console.log(`${(index === 0 ? one : '').padEnd(widest + 2)}${line}`)
+      for (const [index, line] of lines.entries()) printLine(`${(index === 0 ? one : '').padEnd(widest + 2)}${line}`)
     }
     return
   }
@@ -41,12 +42,12 @@ async function run(part: string | undefined, flags: CommonFlags): Promise<void> 
     const rows = hasSchema(entry) ? optionRowsOf(entry.schema) : []
     return { name, options: rows.filter(({ path }) => path !== 'kind') }
   })
-  if (flags.json) return console.log(JSON.stringify(listed))
+  if (flags.json) return printLine(JSON.stringify(listed))
   for (const { name, options } of listed) {
-    console.log(name)
+    printLine(name)
     for (const { path, type, default: value, description } of options) {
       const shown = value === undefined ? '' : ` = ${JSON.stringify(value)}`
-      console.log(`    ${path} (${type})${shown}${description ? `: ${description}` : ''}`)
+      printLine(`    ${path} (${type})${shown}${description ? `: ${description}` : ''}`)
     }
   }
 }

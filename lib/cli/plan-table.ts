@@ -3,13 +3,14 @@ import { showBytes } from '../libtorch/progress.js'
 import type { Plan } from '../training/plan.js'
 import { formatDuration } from '../training/progress.js'
 import type { RunSettings } from '../training/run-options.js'
+import { printLine } from './print-line.js'
 import { columns, count, examplesWord, shapeText } from './words.js'
 
 export function printPlan(settings: RunSettings, plan: Plan, out: string): void {
-  console.log(`Plan for ${settings.name}, measured over ${plan.measuredSteps} steps; nothing was written.`)
-  for (const line of columns(planRows(settings, plan, out))) console.log(`  ${line}`)
+  printLine(`Plan for ${settings.name}, measured over ${plan.measuredSteps} steps; nothing was written.`)
+  for (const line of columns(planRows(settings, plan, out))) printLine(`  ${line}`)
   if (plan.freeBytes !== undefined && plan.freeBytes < plan.diskBytes) {
-    console.log(
+    printLine(
       `There is not enough room for the checkpoints: choose another folder with --out, or keep fewer with --set checkpoints.keep.last=1.`,
     )
   }

@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import type { OptionRow } from '../options/options.js'
 import { type CommonFlags, jsonFlag } from './flags.js'
+import { printLine } from './print-line.js'
 import { wrapped } from './words.js'
 
 interface RecipesFlags extends CommonFlags {
@@ -21,22 +22,22 @@ async function run(name: string | undefined, flags: RecipesFlags): Promise<void>
   const { readRecipe, recipeNames, resolveRecipe } = await import('../training/recipes.js')
   if (flags.options) return printOptions(name, flags)
   if (name !== undefined) {
-    console.log(JSON.stringify(resolveRecipe(name), null, flags.json ? 0 : 2))
+    printLine(JSON.stringify(resolveRecipe(name), null, flags.json ? 0 : 2))
     return
   }
   const recipes = recipeNames().map((recipe) => ({ name: recipe, description: readRecipe(recipe).description ?? '' }))
   if (flags.json) {
-    console.log(JSON.stringify(recipes))
+    printLine(JSON.stringify(recipes))
     return
   }
   const widest = Math.max(...recipes.map((recipe) => recipe.name.length))
   for (const recipe of recipes) {
     const lines = wrapped(firstSentence(recipe.description), Math.max(40, terminalWidth() - widest - 2))
     for (const [index, line] of lines.entries()) {
-      console.log(`${(index === 0 ? recipe.name : '').padEnd(widest + 2)}${line}`)
+      printLine(`${(index === 0 ? recipe.name : '').padEnd(widest + 2)}${line}`)
     }
   }
-  console.log('\nTrain one with `dpm-torch train NAME`; `dpm-torch recipes NAME` prints its settings.')
+  printLine('\nTrain one with `dpm-torch train NAME`; `dpm-torch recipes NAME` prints its settings.')
 }
 
 /** The rest says where the numbers come from. */
@@ -59,18 +60,18 @@ async function printOptions(name: string | undefined, flags: RecipesFlags): Prom
   const all = rowsWithKinds(runOptions.rows())
   const rows = settings === undefined ? all : all.flatMap((row) => rowsOf(row, settings))
   if (flags.json) {
-    console.log(JSON.stringify(rows))
+    printLine(JSON.stringify(rows))
     return
   }
   let when: string | undefined
   for (const row of rows) {
-    if (row.when !== undefined && row.when !== when) console.log(`\nwith ${row.when}`)
+    if (row.when !== undefined && row.when !== when) printLine(`\nwith ${row.when}`)
     when = row.when
     if (row.path.endsWith('.kind')) continue
     const value = 'value' in row ? row.value : row.default
     const shown = value === undefined ? '' : `${'value' in row ? ' = ' : ', default '}${brief(value)}`
-    console.log(`${row.path}  (${row.type}${'value' in row ? ')' : ''}${shown}${'value' in row ? '' : ')'}`)
-    for (const line of wrapped(row.description, terminalWidth() - 4)) if (line !== '') console.log(`    ${line}`)
+    printLine(`${row.path}  (${row.type}${'value' in row ? ')' : ''}${shown}${'value' in row ? '' : ')'}`)
+    for (const line of wrapped(row.description, terminalWidth() - 4)) if (line !== '') printLine(`    ${line}`)
   }
 }
 

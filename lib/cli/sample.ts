@@ -20,6 +20,7 @@ import {
   wholeNumber,
 } from './flags.js'
 import { interruptible } from './interrupt.js'
+import { printLine } from './print-line.js'
 import { classesOf } from './sample-classes.js'
 import { addEditFlags, type EditFlags, resolveEdits } from './sample-edits.js'
 import { StatusLine } from './status-line.js'
@@ -134,7 +135,7 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
         const { count: drawn, sampler, seed, guidance, spacing } = options
         const gif = flags.gif ?? null
         const settings = { count: drawn, sampler, steps, spacing, seed, guidance: guidance ?? null }
-        console.log(
+        printLine(
           JSON.stringify({
             ...written,
             gif,
@@ -146,9 +147,9 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
         )
         return
       }
-      if (written.grid !== null) console.log(written.grid)
-      if (written.files.length > 0) console.log([...new Set([written.files[0], written.files.at(-1)])].join(' … '))
-      if (flags.gif !== undefined) console.log(flags.gif)
+      if (written.grid !== null) printLine(written.grid)
+      if (written.files.length > 0) printLine([...new Set([written.files[0], written.files.at(-1)])].join(' … '))
+      if (flags.gif !== undefined) printLine(flags.gif)
     },
     () => line.print('Stopping.'),
   ).finally(() => line.clear())

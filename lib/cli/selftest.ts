@@ -9,6 +9,7 @@ import type { Selftest, SelftestProgress } from '../evaluation/selftest/selftest
 import { formatDuration } from '../training/progress.js'
 import { type CommonFlags, jsonFlag } from './flags.js'
 import { interruptible } from './interrupt.js'
+import { printLine } from './print-line.js'
 import { StatusLine } from './status-line.js'
 import { columns } from './words.js'
 
@@ -56,7 +57,7 @@ async function run(names: readonly string[], flags: SelftestFlags): Promise<void
       const result = await runSelftest({ names, native, signal, onProgress })
       line.clear()
       const files = await writeResults(flags.out, result)
-      console.log(flags.json ? JSON.stringify({ ...result, files }) : [...report(result), '', ...files].join('\n'))
+      printLine(flags.json ? JSON.stringify({ ...result, files }) : [...report(result), '', ...files].join('\n'))
       if (!result.passes) process.exitCode = 1
     },
     () => line.print('Stopping.'),

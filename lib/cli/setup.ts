@@ -3,6 +3,7 @@ import { Command, Option } from 'commander'
 import { flavours, setupSources } from '../libtorch/manifest.js'
 import { type SetupProgress, showBytes, showProgress } from '../libtorch/progress.js'
 import { interruptible } from './interrupt.js'
+import { printLine } from './print-line.js'
 
 interface SetupFlags {
   readonly from?: string
@@ -45,11 +46,11 @@ async function run(flags: SetupFlags): Promise<void> {
     const { libtorch, folder, sizeBytes, seconds, installed } = result
     if (flags.json) {
       const { root, version, flavour: found } = libtorch
-      console.log(JSON.stringify({ folder, root, version, flavour: found, sizeBytes, seconds, installed }))
+      printLine(JSON.stringify({ folder, root, version, flavour: found, sizeBytes, seconds, installed }))
       return
     }
     const what = `libtorch ${libtorch.version} (${libtorch.flavour}, ${showBytes(sizeBytes)})`
-    console.log(
+    printLine(
       installed ? `${what} is installed in ${folder}, in ${Math.ceil(seconds)} s.` : `${what} is already in ${folder}.`,
     )
   } finally {

@@ -2,6 +2,7 @@
  * How far the work is: on a terminal one line that is written over; elsewhere a plain line every ten seconds, the first
  * after two, so that what is quick says nothing.
  */
+import { printable, printableLines } from '../show.js'
 
 const plainMilliseconds = 10_000
 const firstPlainMilliseconds = 2_000
@@ -33,7 +34,7 @@ export class StatusLine {
     const now = this.#clock()
     if (now - this.#shownAt < (this.#stream.isTTY ? rewriteMilliseconds : plainMilliseconds)) return
     this.#shownAt = now
-    const text = line(this.width)
+    const text = printable(line(this.width))
     this.#stream.write(this.#stream.isTTY ? `\r\x1b[2K${text.slice(0, this.width)}` : `${text}\n`)
     this.#isShown = this.#stream.isTTY === true
   }
@@ -41,7 +42,7 @@ export class StatusLine {
   /** A line that stays. */
   print(text: string): void {
     this.clear()
-    this.#stream.write(`${text}\n`)
+    this.#stream.write(`${printableLines(text)}\n`)
   }
 
   /** Takes the line that is written over from the terminal. */

@@ -10,6 +10,7 @@ import type { Trainer } from '../training/trainer.js'
 import { type CommonFlags, deviceFlag, jsonFlag, precisionFlag, seedFlag, setFlag, wholeNumber } from './flags.js'
 import { Interruption, interruptible } from './interrupt.js'
 import { printPlan } from './plan-table.js'
+import { printLine } from './print-line.js'
 import { RunningLoss } from './running-loss.js'
 import { StatusLine } from './status-line.js'
 import { count, examplesWord, shapeText } from './words.js'
@@ -67,7 +68,7 @@ async function run(recipe: string | undefined, flags: TrainFlags): Promise<void>
     const plan = await interruptible((signal) => planRun({ settings, out, signal, onOpen, onMeasure })).finally(() =>
       line.clear(),
     )
-    if (flags.json) console.log(JSON.stringify({ out, ...plan }))
+    if (flags.json) printLine(JSON.stringify({ out, ...plan }))
     else printPlan(settings, plan, out)
     return
   }
@@ -169,19 +170,19 @@ async function printEnd(trainer: Trainer, end: RunEnd, flags: TrainFlags, line: 
   const pictures = written.filter((path) => path !== checkpoint)
   line.clear()
   if (flags.json) {
-    console.log(JSON.stringify({ out, step, steps: step - first, seconds, loss, checkpoint, pictures }))
+    printLine(JSON.stringify({ out, step, steps: step - first, seconds, loss, checkpoint, pictures }))
     return
   }
   if (step === first) {
-    console.log(
+    printLine(
       `Nothing is left to train: all ${count(step)} steps of the budget are done. For more: --resume --set budget.steps=${2 * step}`,
     )
-  } else console.log(`Trained ${count(step - first)} steps in ${formatDuration(seconds)}.`)
-  if (checkpoint !== undefined) console.log(`  checkpoint  ${shown(checkpoint)}`)
+  } else printLine(`Trained ${count(step - first)} steps in ${formatDuration(seconds)}.`)
+  if (checkpoint !== undefined) printLine(`  checkpoint  ${shown(checkpoint)}`)
   for (const [index, path] of pictures.entries()) {
-    console.log(`  ${index === 0 ? 'pictures' : '        '}    ${shown(path)}`)
+    printLine(`  ${index === 0 ? 'pictures' : '        '}    ${shown(path)}`)
   }
-  console.log(`Draw ${examplesWord(trainer.dataSet)} from it: npx dpm-torch sample ${quoted(out)}`)
+  printLine(`Draw ${examplesWord(trainer.dataSet)} from it: npx dpm-torch sample ${quoted(out)}`)
 }
 
 async function printStop(trainer: Trainer, out: string, line: StatusLine): Promise<void> {

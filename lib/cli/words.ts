@@ -1,5 +1,6 @@
 /** Numbers and shapes as commands print them. */
 import type { ImageShape } from '../datasets/data-set.js'
+import { printable } from '../show.js'
 
 /** `12,345` */
 export function count(value: number): string {
@@ -17,8 +18,9 @@ export function examplesWord({ columns: vectors }: ImageShape): string {
   return vectors ? 'vectors' : 'images'
 }
 
-/** Lines in columns; the last column is as wide as it is. */
-export function columns(rows: readonly (readonly string[])[], gap = 2): string[] {
+/** Lines in columns; the last column is as wide as it is. Cells that come from elsewhere stay on their line. */
+export function columns(table: readonly (readonly string[])[], gap = 2): string[] {
+  const rows = table.map((row) => row.map(printable))
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows.map((row) =>
     row

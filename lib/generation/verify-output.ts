@@ -4,12 +4,11 @@
  * A fixture is a safetensors file with the tensors `input` (N×C×H×W), `labels` (N times as the network is told them), `output`,
  * and where the network needs them `classes` (N) and `image` (N×K×H×W); or JSON of the same names, each a nested list.
  */
-import { readFile, stat } from 'node:fs/promises'
 import * as z from 'zod'
 import { toFloat32 } from '../checkpoints/archives/float-values.js'
 import { openArchive } from '../checkpoints/archives/open-archive.js'
 import { DpmError } from '../errors.js'
-import { readFailure } from '../files/file-failure.js'
+import { readJson } from '../files/read-json.js'
 import type { Network } from '../networks/network.js'
 import { Tensor } from '../tensor/tensor.js'
 
@@ -31,7 +30,7 @@ type Part = (typeof names)[number]
 type Fixture = Partial<Record<Part, Stored>>
 
 /** JSON larger than this is not a fixture. */
-const maximumJsonBytes = 256e6
+const maximumJsonLength = 256e6
 
 /** @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID for what is no fixture, or one of another shape than the model. */
 export async function verifyOutput(network: Network, path: string): Promise<Verification> {
@@ -81,7 +80,7 @@ async function readFixture(path: string): Promise<Fixture> {
     }
     return parts
   }
-  const document = documentSchema.safeParse(await readJson(path))
+  const document = documentSchema.safeParse(await readJson(path, { what: 'fixture', maximumLength: maximumJsonLength }))
   if (!document.success) throw invalid(path, 'it is no object')
   const given = names.filter((name) => document.data[name] !== undefined && document.data[name] !== null)
   return Object.fromEntries(given.map((name) => [name, storedOf(document.data[name], name, path)]))
@@ -91,16 +90,6 @@ const documentSchema = z.record(z.string(), z.unknown())
 
 /** Axes of what a fixture holds: N×C×H×W. */
 const maximumDepth = 4
-
-async function readJson(path: string): Promise<unknown> {
-  try {
-    const { size } = await stat(path)
-    if (size > maximumJsonBytes) throw new Error(`${size} bytes are too many`)
-    return JSON.parse(await readFile(path, 'utf8')) as unknown
-  } catch (error) {
-    throw readFailure(path, error, 'fixture')
-  }
-}
 
 function storedOf(value: unknown, name: string, path: string): Stored {
   const shape: number[] = []

@@ -1,6 +1,7 @@
 /** One declaration of an option gives its type, check, default, command-line path, checkpoint field and docs row. */
 import type * as z from 'zod'
-import { DpmError, show } from '../errors.js'
+import { DpmError } from '../errors.js'
+import { show, showName } from '../show.js'
 
 /** A row of the options table: what `--help`, docs and `dpm-torch recipes` print. */
 export interface OptionRow {
@@ -41,24 +42,49 @@ export function parseOptions<Schema extends z.ZodType>(
   value: unknown,
   place: string,
 ): z.output<Schema> {
-  const result = schema.safeParse(value)
-  if (result.success) return deepFreeze(result.data)
-  const lines = result.error.issues.flatMap((issue) => describeIssue(issue, schema, value, place))
-  throw new DpmError('DPM_INVALID_OPTION', `${lines.slice(0, 5).join('\n')}\n(in ${place})`, {
-    details: { issues: result.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message })) },
-  })
+  try {
+    const result = schema.safeParse(value)
+    if (result.success) return deepFreeze(result.data)
+    const issues = result.error.issues.slice(0, shownIssues)
+    const lines = issues.flatMap((issue) => describeIssue(issue, schema, value, place))
+    throw new DpmError('DPM_INVALID_OPTION', `${lines.slice(0, shownIssues).join('\n')}\n(in ${place})`, {
+      details: { issues: issues.map(({ path, message }) => ({ path: pathText(path), message })) },
+    })
+  } catch (error) {
+    if (error instanceof DpmError) throw error
+    throw unreadable(value, place, error)
+  }
+}
+
+/** Complaints that a message has; a wrong list may have a million. */
+const shownIssues = 5
+
+/** An object of the caller's that throws while it is read: a getter, or a proxy. */
+function unreadable(value: unknown, place: string, error: unknown): DpmError {
+  const reason = error instanceof Error ? error.message : show(error)
+  return new DpmError(
+    'DPM_INVALID_OPTION',
+    `The options in ${place} cannot be read: ${show(value)} threw "${reason}".`,
+    {
+      cause: error,
+    },
+  )
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  return path.map(showName).join('.')
 }
 
 function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown, place: string): string[] {
-  const path = issue.path.join('.')
+  const path = pathText(issue.path)
   const received = valueAt(root, issue.path)
-  const name = path || 'options'
+  const name = path || place
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => {
+      return issue.keys.slice(0, shownIssues).map((key) => {
         const known = keysAt(schema, issue.path, root)
         const near = nearest(key, known)
-        const full = path ? `${path}.${key}` : key
+        const full = path ? `${path}.${showName(key)}` : showName(key)
         const choices = known.length > 0 ? ` The options there are ${known.join(', ')}.` : ''
         return `Unknown option \`${full}\`.${near ? ` Did you mean \`${path ? `${path}.` : ''}${near}\`?` : ''}${choices}`
       })
@@ -132,8 +158,12 @@ function discriminators(issue: z.core.$ZodIssueInvalidUnion): string[] | undefin
   return Array.isArray(options) ? options.map(String) : undefined
 }
 
+const longestName = 200
+
 /** The known name closest to a mistyped one, when it is close enough to be meant. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
+  // Nobody mistypes a name of that length, and the distance to it takes time.
+  if (name.length > longestName) return undefined
   const lower = name.toLowerCase()
   const ranked = known
     .map((candidate) => ({ candidate, distance: editDistance(lower, candidate.toLowerCase()) }))
@@ -256,10 +286,20 @@ function typeName(schema: z.ZodType): string {
   return definition.type
 }
 
+/** Plain objects and lists, those within them too: what else a caller gave stays the caller's. On a stack of its own, for any depth. */
 function deepFreeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null && !Object.isFrozen(value) && !ArrayBuffer.isView(value)) {
-    for (const inner of Object.values(value)) deepFreeze(inner)
-    Object.freeze(value)
+  const left: unknown[] = [value]
+  while (left.length > 0) {
+    const next = left.pop()
+    if (!isPlain(next) || Object.isFrozen(next)) continue
+    Object.freeze(next)
+    for (const inner of Object.values(next)) left.push(inner)
   }
   return value
+}
+
+function isPlain(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype || prototype === Array.prototype
 }

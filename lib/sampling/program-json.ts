@@ -1,8 +1,12 @@
 /** A program as text: to print, store and compare. */
 import * as z from 'zod'
-import { DpmError } from '../errors.js'
+import { DpmError, expected } from '../errors.js'
+import { parseJson } from '../files/parse-json.js'
 import { measures, type Program } from './program.js'
 import { validateProgram } from './validate-program.js'
+
+/** A sampler of a thousand steps records some 1 MB. */
+const maximumProgramLength = 256_000_000
 
 const register = z.int()
 const instructionSchema = z.discriminatedUnion('op', [
@@ -67,14 +71,12 @@ export function programToJson(program: Program): string {
 
 /** @throws DpmError DPM_INVALID_ARGUMENT when the text is not a program, or not one that can run. */
 export function programFromJson(text: string): Program {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(text)
-  } catch (cause) {
-    throw new DpmError('DPM_INVALID_ARGUMENT', 'Expected a sampling program as JSON but the text is not JSON.', {
-      cause,
-    })
-  }
+  if (typeof text !== 'string') throw expected('a sampling program as JSON', 'text', text)
+  const parsed = parseJson(text, {
+    name: 'The sampling program',
+    code: 'DPM_INVALID_ARGUMENT',
+    maximumLength: maximumProgramLength,
+  })
   const result = programSchema.safeParse(parsed)
   if (!result.success) {
     const issue = result.error.issues[0]

@@ -10,6 +10,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { DpmError, expected } from '../errors.js'
 import { writeAtomically } from '../files/atomic-write.js'
 import { readFailure, writeFailure } from '../files/file-failure.js'
+import { parseJson } from '../files/parse-json.js'
 
 /** One line. `step` counts finished updates. */
 export interface MetricsRecord {
@@ -18,6 +19,9 @@ export interface MetricsRecord {
 }
 
 const nonFinite: Readonly<Record<string, number>> = { NaN: Number.NaN, Infinity, '-Infinity': -Infinity }
+
+/** A line of ours has a few hundred characters. */
+const maximumLineLength = 100_000
 
 export class MetricsLog {
   readonly path: string
@@ -111,14 +115,17 @@ async function* linesOf(path: string): AsyncGenerator<Line> {
 
 function parseRecord(line: string): MetricsRecord | undefined {
   try {
-    const value: unknown = JSON.parse(line, (_, inner: unknown) =>
-      typeof inner === 'string' && Object.hasOwn(nonFinite, inner) ? nonFinite[inner] : inner,
-    )
-    const isRecord = typeof value === 'object' && value !== null && 'step' in value && typeof value.step === 'number'
-    return isRecord ? (value as MetricsRecord) : undefined
+    const value = parseJson(line, { name: 'The line', maximumLength: maximumLineLength })
+    if (typeof value !== 'object' || value === null || !('step' in value) || typeof value.step !== 'number') return
+    const numbers = Object.entries(value).map(([name, inner]) => [name, finiteOrNot(inner)] as const)
+    return Object.fromEntries(numbers) as unknown as MetricsRecord
   } catch {
     return undefined
   }
+}
+
+function finiteOrNot(value: unknown): unknown {
+  return typeof value === 'string' && Object.hasOwn(nonFinite, value) ? nonFinite[value] : value
 }
 
 /** Rewrites the log if it holds anything but whole records up to a step. */

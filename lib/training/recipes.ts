@@ -1,7 +1,8 @@
 /** Recipes: one JSON file per published set-up in `recipes/`, each holding only what differs from the defaults. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DpmError } from '../errors.js'
+import { readJsonSync } from '../files/read-json.js'
 import { packageFolder } from '../native/load.js'
 import { nearest } from '../options/options.js'
 import { type RunOptions, type RunSettings, runOptions } from './run-options.js'
@@ -57,10 +58,10 @@ function readFile(recipe: string, from: string, above: readonly string[]): Json 
     throw new DpmError('DPM_FILE_INVALID', `The recipe ${path} extends itself: ${[...above, path].join(' → ')}.`)
   let parsed: unknown
   try {
-    parsed = JSON.parse(readFileSync(path, 'utf8'))
+    parsed = readJsonSync(path, { what: 'recipe' })
   } catch (cause) {
-    if ((cause as { code?: unknown }).code === 'ENOENT') throw missing(recipe, isPath, cause)
-    throw new DpmError('DPM_FILE_INVALID', `The recipe ${path} cannot be read: ${(cause as Error).message}`, { cause })
+    if (cause instanceof DpmError && cause.code === 'DPM_FILE_MISSING') throw missing(recipe, isPath, cause)
+    throw cause
   }
   if (!isObject(parsed)) throw new DpmError('DPM_FILE_INVALID', `The recipe ${path} holds no JSON object.`)
   const { extends: base, ...own } = parsed

@@ -8,13 +8,14 @@
  *   checkpoints/    step-00010000.safetensors …, latest.json
  *   run.lock        who is training, while someone is
  */
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { JsonObject } from '../checkpoints/migrations.js'
 import { DpmError } from '../errors.js'
 import { sweepTemporaries, writeAtomically } from '../files/atomic-write.js'
-import { readFailure, systemCode } from '../files/file-failure.js'
+import { readFailure } from '../files/file-failure.js'
 import { makeFolder } from '../files/make-folder.js'
+import { readJson } from '../files/read-json.js'
 import { lockName, RunLock } from './run-lock.js'
 
 const configName = 'config.json'
@@ -172,21 +173,14 @@ async function namesIn(folder: string): Promise<string[]> {
 
 async function readConfig(folder: string, cure: string): Promise<JsonObject> {
   const path = join(folder, configName)
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    if (systemCode(error) !== 'ENOENT' && systemCode(error) !== 'ENOTDIR') throw readFailure(path, error)
+  const elsewhere = 'The settings also lie in each checkpoint: `dpm-torch inspect` shows them.'
+  const config = await readJson(path, { what: 'run configuration', cure: elsewhere }).catch((error: unknown) => {
+    if (!(error instanceof DpmError) || error.code !== 'DPM_FILE_MISSING') throw error
     const message = `There is no run in ${JSON.stringify(folder)}: it has no ${configName}. ${cure}`.trim()
-    throw new DpmError('DPM_FILE_MISSING', message, { cause: error, details: { path: folder } })
+    throw new DpmError('DPM_FILE_MISSING', message, { cause: error.cause, details: { path: folder } })
   })
-  try {
-    const config: unknown = JSON.parse(text)
-    if (typeof config === 'object' && config !== null && !Array.isArray(config)) return config as JsonObject
-    throw new TypeError('it holds no object')
-  } catch (error) {
-    throw new DpmError(
-      'DPM_FILE_INVALID',
-      `${JSON.stringify(path)} is not a JSON object. ` +
-        'The settings also lie in each checkpoint: `dpm-torch inspect` shows them.',
-      { cause: error, details: { path } },
-    )
-  }
+  if (typeof config === 'object' && config !== null && !Array.isArray(config)) return config as JsonObject
+  throw new DpmError('DPM_FILE_INVALID', `${JSON.stringify(path)} is not a JSON object. ${elsewhere}`, {
+    details: { path },
+  })
 }

@@ -13,6 +13,7 @@ import { setTimeout } from 'node:timers/promises'
 import * as z from 'zod'
 import { DpmError } from '../errors.js'
 import { systemCode, writeFailure } from '../files/file-failure.js'
+import { parseJson } from '../files/parse-json.js'
 import { randomName } from '../files/random-name.js'
 
 export const lockName = 'run.lock'
@@ -147,7 +148,7 @@ async function removeStale(path: string, text: string): Promise<void> {
 
 function parseHolder(text: string): LockHolder | undefined {
   try {
-    return holderSchema.parse(JSON.parse(text))
+    return holderSchema.parse(parseJson(text, { name: 'The lock', maximumLength: 10_000 }))
   } catch {
     return undefined
   }

@@ -98,7 +98,10 @@ describe('a program as text', () => {
     )
   })
   test.each([
-    ['{', 'Expected a sampling program as JSON but the text is not JSON.'],
+    [
+      '{',
+      'The sampling program cannot be read as JSON: it ends where a name in double quotes is expected, in line 1, column 2.',
+    ],
     ['{"version":1}', 'The text is not a sampling program'],
     [JSON.stringify(changed(0, { cIn: null })), 'at `instructions.0.cIn`'],
     [JSON.stringify(changed(0, { more: 1 })), 'Unrecognized key'],

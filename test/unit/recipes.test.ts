@@ -262,7 +262,7 @@ describe('reading recipes', () => {
     ['sprits', 'DPM_INVALID_OPTION', /Did you mean "sprites"/],
     ['nowhere.json', 'DPM_FILE_MISSING', /nowhere\.json/],
     [write('circle.json', { extends: 'circle.json' }), 'DPM_FILE_INVALID', /extends itself/],
-    [write('broken.json', '{"seed": '), 'DPM_FILE_INVALID', /broken\.json cannot be read/],
+    [write('broken.json', '{"seed": '), 'DPM_FILE_INVALID', /broken\.json" cannot be read/],
     [write('list.json', []), 'DPM_FILE_INVALID', /no JSON object/],
     [write('typo.json', { extends: 'mnist', trainning: {} }), 'DPM_INVALID_OPTION', /Did you mean `training`/],
   ])('%s is refused', (recipe, code, message) => {
