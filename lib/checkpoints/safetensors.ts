@@ -5,10 +5,11 @@
  *
  * Format: https://github.com/huggingface/safetensors#format
  */
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { DpmError, expected, show } from '../errors.js'
 import { writeAtomically } from '../files/atomic-write.js'
 import { readFailure } from '../files/file-failure.js'
+import { openRegularFile } from '../files/regular-file.js'
 import {
   dtypeBytes,
   invalidFile,
@@ -119,23 +120,19 @@ export class SafetensorsFile {
    * @throws DpmError DPM_FILE_MISSING, or DPM_FILE_INVALID naming the file, the tensor and the numbers.
    */
   static async open(path: string): Promise<SafetensorsFile> {
-    const file = await open(path, 'r').catch((error: unknown) => {
-      throw readFailure(path, error)
-    })
+    const { file, sizeBytes } = await openRegularFile(path)
     try {
-      const found = await file.stat()
-      if (!found.isFile()) throw invalidFile(path, 'it is a folder, pipe or device, not a file')
-      if (found.size < 8) throw invalidFile(path, `it has ${found.size} bytes, and the header length alone takes 8`)
+      if (sizeBytes < 8) throw invalidFile(path, `it has ${sizeBytes} bytes, and the header length alone takes 8`)
       const length = Buffer.from(await readRange(file, path, 0, 8)).readBigUInt64LE()
       if (length > BigInt(maximumHeaderBytes)) {
         throw invalidFile(path, `its header claims ${length} bytes, and the format allows ${maximumHeaderBytes}`)
       }
       const dataStart = 8 + Number(length)
-      if (dataStart > found.size) {
-        throw invalidFile(path, `its header claims ${length} bytes, but the file ends after ${found.size}`)
+      if (dataStart > sizeBytes) {
+        throw invalidFile(path, `its header claims ${length} bytes, but the file ends after ${sizeBytes}`)
       }
       const bytes = await readRange(file, path, 8, Number(length))
-      return new SafetensorsFile(path, file, dataStart, parseHeader(bytes, found.size - dataStart, path))
+      return new SafetensorsFile(path, file, dataStart, parseHeader(bytes, sizeBytes - dataStart, path))
     } catch (error) {
       await file.close()
       throw error

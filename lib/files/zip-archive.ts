@@ -6,13 +6,17 @@
  * than it declares (a zip bomb) is refused.
  * Format: APPNOTE.TXT 6.3.10 of PKWARE, §4.3.
  */
-import { type FileHandle, open, stat } from 'node:fs/promises'
+
+import type { FileHandle } from 'node:fs/promises'
+
 import { Transform, type TransformCallback } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import { crc32, createInflateRaw, inflateRaw } from 'node:zlib'
+
 import { DpmError, show } from '../errors.js'
 import { readFailure } from './file-failure.js'
+import { openRegularFile } from './regular-file.js'
 
 export interface ZipEntry {
   /** Path inside the archive, with forward slashes; never absolute, never with `..`. */
@@ -24,6 +28,8 @@ export interface ZipEntry {
   readonly executable: boolean
   /** Where the entry's local header starts. */
   readonly offset: number
+  /** Where the next entry, or the list of files, starts: no byte from there on is this entry's. */
+  readonly limit: number
 }
 
 export interface ExtractOptions {
@@ -34,6 +40,7 @@ export interface ExtractOptions {
 
 export interface ZipArchive {
   readonly path: string
+  readonly sizeBytes: number
   /** Files only, in the order of the central directory. */
   readonly entries: readonly ZipEntry[]
   /**
@@ -70,19 +77,11 @@ const inflate = promisify<Buffer, { maxOutputLength: number }, Buffer<ArrayBuffe
 
 /** @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID */
 export async function openZip(path: string): Promise<ZipArchive> {
-  let file: FileHandle
+  const { file, sizeBytes } = await openRegularFile(path, 'archive')
   try {
-    // Looked at before it is opened: to open a pipe would wait for whoever writes to it.
-    const found = await stat(path)
-    if (!found.isFile()) throw invalid(path, found.isDirectory() ? 'it is a folder' : 'it is a pipe or a device')
-    file = await open(path, 'r')
-  } catch (error) {
-    throw error instanceof DpmError ? error : readFailure(path, error, 'archive')
-  }
-  try {
-    const { size } = await file.stat()
-    const entries = await readDirectory(file, path, size)
+    const entries = await readDirectory(file, path, sizeBytes)
     return {
+      sizeBytes,
       path,
       entries,
       extract: (entry, into, options = {}) => extractEntry(file, path, entry, into, options),
@@ -169,7 +168,7 @@ async function readDirectory(file: FileHandle, path: string, size: number): Prom
   if (offset + length > size || length > longestDirectory)
     throw invalid(path, 'its list of files lies outside the file')
   const bytes = await readAt(file, path, offset, length)
-  const entries: ZipEntry[] = []
+  const entries: Omit<ZipEntry, 'limit'>[] = []
   const paths = new Set<string>()
   const folders = new Set<string>()
   let at = 0
@@ -196,8 +195,7 @@ async function readDirectory(file: FileHandle, path: string, size: number): Prom
   }
   const both = entries.find((entry) => folders.has(entry.path))
   if (both) throw invalid(path, `${plain(both.path)} is in it as a file and as a folder`)
-  requireApart(path, entries, offset)
-  return entries
+  return apart(path, entries, offset)
 }
 
 /** The folders that a path needs; the walk ends at the first that is known, and with it all above it. */
@@ -224,7 +222,7 @@ function plain(name: string): string {
   return /^[\x20-\x7e]{1,80}$/.test(name) ? name : show(name)
 }
 
-function readCentralHeader(path: string, name: string, header: Buffer, extra: Buffer): ZipEntry {
+function readCentralHeader(path: string, name: string, header: Buffer, extra: Buffer): Omit<ZipEntry, 'limit'> {
   const flags = header.readUInt16LE(8)
   const method = header.readUInt16LE(10)
   if (flags & 1) throw invalid(path, `${plain(name)} is encrypted`)
@@ -274,12 +272,14 @@ function findExtra(extra: Buffer, wanted: number): Buffer {
 }
 
 /** Entries that overlap would let a small archive declare the same bytes many times. */
-function requireApart(path: string, entries: readonly ZipEntry[], end: number): void {
+function apart(path: string, entries: readonly Omit<ZipEntry, 'limit'>[], end: number): ZipEntry[] {
   const sorted = [...entries].sort((a, b) => a.offset - b.offset)
-  sorted.forEach((entry, index) => {
-    const limit = sorted[index + 1]?.offset ?? end
+  const limits = new Map(sorted.map((entry, index) => [entry, sorted[index + 1]?.offset ?? end]))
+  return entries.map((entry) => {
+    const limit = limits.get(entry) ?? end
     if (entry.offset + 30 + entry.compressedBytes > limit)
       throw invalid(path, `${plain(entry.path)} overlaps what follows it`)
+    return { ...entry, limit }
   })
 }
 
@@ -336,7 +336,9 @@ async function dataOffset(file: FileHandle, path: string, entry: ZipEntry): Prom
   const local = await readAt(file, path, entry.offset, 30)
   if (local.readUInt32LE(0) !== localSignature)
     throw invalid(path, `${plain(entry.path)} is not where the list of files says`)
-  return entry.offset + 30 + local.readUInt16LE(26) + local.readUInt16LE(28)
+  const start = entry.offset + 30 + local.readUInt16LE(26) + local.readUInt16LE(28)
+  if (start + entry.compressedBytes > entry.limit) throw invalid(path, `${plain(entry.path)} overlaps what follows it`)
+  return start
 }
 
 function requireSame(path: string, entry: ZipEntry, sizeBytes: number, checksum: number): void {

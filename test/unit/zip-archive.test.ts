@@ -113,6 +113,17 @@ describe('refusing', () => {
     await expect(openZip(await file('overlap.zip', bytes))).rejects.toThrow(/overlaps/)
   })
 
+  test('an entry whose own header moves it into the next', async () => {
+    const bytes = zipSync({ a: [Buffer.alloc(40, 1), { level: 0 }], b: [Buffer.alloc(40, 2), { level: 0 }] })
+    new DataView(bytes.buffer, bytes.byteOffset).setUint16(28, 20, true)
+    const archive = await openZip(await file('moved.zip', bytes))
+    const [first] = archive.entries
+    if (!first) throw new Error('it has no entry')
+    await expect(archive.read(first)).rejects.toThrow(/overlaps/)
+    await expect(archive.readRange(first, 0, 1)).rejects.toThrow(/overlaps/)
+    await archive.close()
+  })
+
   test('a file that was cut short', async () => {
     const bytes = craft([{ name: 'a', data: text }])
     const path = await file('short.zip', bytes.subarray(0, bytes.length - 30))

@@ -1,7 +1,7 @@
 /** Opens a file of weights by what it begins with; its name says nothing about it. */
-import { open } from 'node:fs/promises'
 import { DpmError } from '../../errors.js'
 import { readFailure } from '../../files/file-failure.js'
+import { openRegularFile } from '../../files/regular-file.js'
 import { openSafetensorsArchive } from './safetensors-archive.js'
 import type { TensorArchive } from './tensor-archive.js'
 import { legacyStart, openTorchLegacy } from './torch-legacy-archive.js'
@@ -63,9 +63,7 @@ function isPickle(start: Buffer): boolean {
 }
 
 async function firstBytes(path: string): Promise<Buffer> {
-  const file = await open(path, 'r').catch((error: unknown) => {
-    throw readFailure(path, error)
-  })
+  const { file } = await openRegularFile(path)
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(16), 0, 16, 0)
     return buffer.subarray(0, bytesRead)

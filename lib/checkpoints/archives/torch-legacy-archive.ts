@@ -5,9 +5,10 @@
  *
  * Reference: torch/serialization.py (`_legacy_save`, `_legacy_load`).
  */
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { DpmError, show } from '../../errors.js'
 import { readFailure } from '../../files/file-failure.js'
+import { openRegularFile } from '../../files/regular-file.js'
 import { readPickle } from '../pickle/pickle-machine.js'
 import { PickleDict, PickleList, type PickleValue, type TensorStorage } from '../pickle/pickle-values.js'
 import { contentsOf, elementBytes, type StorageReader } from '../pickle/pickled-archive.js'
@@ -23,16 +24,13 @@ const formatVersion = 1001
 
 /** @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID */
 export async function openTorchLegacy(path: string): Promise<TensorArchive> {
-  const file = await open(path, 'r').catch((error: unknown) => {
-    throw readFailure(path, error)
-  })
+  const { file, sizeBytes: size } = await openRegularFile(path)
   try {
-    const { size } = await file.stat()
     const start = await readRange(file, path, 0, Math.min(size, maximumPickleBytes))
     const { root, storages, end } = readPickles(start, path)
     const places = await placesOf(file, path, storages, { start: end, size })
     const close = (): Promise<void> => file.close()
-    const { tensors, values } = contentsOf(root, readerOf(file, path, places, size))
+    const { tensors, values } = contentsOf(root, readerOf(file, path, places, size), end)
     return { path, format: 'PyTorch (before 1.6)', tensors, values, close, [Symbol.asyncDispose]: close }
   } catch (error) {
     await file.close()

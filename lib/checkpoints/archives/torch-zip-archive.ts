@@ -4,8 +4,6 @@
  *
  * Reference: torch/serialization.py (`_save`, `_load`).
  */
-
-import { stat } from 'node:fs/promises'
 import { PassThrough } from 'node:stream'
 import { DpmError } from '../../errors.js'
 import { openZip, type ZipArchive, type ZipEntry } from '../../files/zip-archive.js'
@@ -22,14 +20,13 @@ export const maximumPickleBytes = 32_000_000
 export async function openTorchZip(path: string): Promise<TensorArchive> {
   const zip = await openZip(path)
   try {
-    const { size } = await stat(path)
     const records = recordsOf(zip)
     await requireLittleEndian(zip, records.get('byteorder'))
-    const storages = new ZipStorages(zip, records, size)
+    const storages = new ZipStorages(zip, records, zip.sizeBytes)
     const pickle = await readWhole(zip, requireRecord(zip, records, 'data.pkl'), maximumPickleBytes)
     const { value } = readPickle(pickle, 0, { global: torchGlobal, persistent: torchStorage }, path)
     const close = (): Promise<void> => zip.close()
-    const { tensors, values } = contentsOf(value, storages)
+    const { tensors, values } = contentsOf(value, storages, pickle.length)
     return { path, format: 'PyTorch', tensors, values, close, [Symbol.asyncDispose]: close }
   } catch (error) {
     await zip.close()

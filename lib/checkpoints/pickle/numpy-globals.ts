@@ -5,7 +5,9 @@
  * Reference: numpy/_core/src/multiarray/methods.c (`array_reduce`, `array_setstate`), descriptor.c (`arraydescr_reduce`).
  */
 import { dtypeBytes, type SafetensorsDType } from '../safetensors-header.js'
+import { arrayBytes, entryBytes, type PickleBudget } from './pickle-budget.js'
 import {
+  type Build,
   PickledTensor,
   PickleGlobal,
   PickleObject,
@@ -13,8 +15,6 @@ import {
   type PickleValue,
   wholeNumbers,
 } from './pickle-values.js'
-
-type Build = (args: readonly PickleValue[]) => PickleValue | undefined
 
 const types: Readonly<Record<string, SafetensorsDType>> = {
   f8: 'F64',
@@ -58,13 +58,14 @@ export class NumpyArray extends PickleObject {
   }
 
   /** (version, shape, type, whether in Fortran order, bytes) */
-  override setState(state: PickleValue): boolean {
+  override setState(state: PickleValue, budget: PickleBudget): boolean {
     if (!(state instanceof PickleTuple)) return false
     const [, shapeValue, type, isFortran, bytes] = state.items
     const shape = wholeNumbers(shapeValue)
     if (!shape || !(type instanceof NumpyType) || typeof isFortran !== 'boolean' || !(bytes instanceof Uint8Array)) {
       return false
     }
+    budget.charge(entryBytes * shape.length)
     const stride = isFortran ? strides([...shape].reverse()).reverse() : strides(shape)
     this.#tensor = new PickledTensor(bytes, type.dtype, { shape, stride, offset: 0 })
     return true
@@ -72,7 +73,9 @@ export class NumpyArray extends PickleObject {
 }
 
 function strides(shape: readonly number[]): number[] {
-  return shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1))
+  const result = shape.map(() => 1)
+  for (let axis = shape.length - 2; axis >= 0; axis--) result[axis] = (result[axis + 1] ?? 1) * (shape[axis + 1] ?? 1)
+  return result
 }
 
 const dtype: Build = ([name]) => {
@@ -111,11 +114,16 @@ function narrow(value: bigint): number | bigint {
 }
 
 /** `_codecs.encode(text, 'latin1')`: how protocol 2 writes bytes. */
-const encode: Build = ([text, encoding]) =>
-  typeof text === 'string' && encoding === 'latin1' ? Uint8Array.from(Buffer.from(text, 'latin1')) : undefined
+const encode: Build = ([text, encoding], budget) => {
+  if (typeof text !== 'string' || encoding !== 'latin1') return undefined
+  budget.charge(arrayBytes + text.length)
+  return Uint8Array.from(Buffer.from(text, 'latin1'))
+}
 
 const reconstruct: Build = ([type]) =>
   type instanceof PickleGlobal && type.name === 'numpy.ndarray' ? new NumpyArray() : undefined
+
+const noBytes = new Uint8Array(0)
 
 export const numpyGlobals: Readonly<Record<string, Build>> = {
   'numpy.core.multiarray.scalar': scalar,
@@ -126,5 +134,5 @@ export const numpyGlobals: Readonly<Record<string, Build>> = {
   'numpy.dtype': dtype,
   '_codecs.encode': encode,
   // Of no bytes at all.
-  '__builtin__.bytes': (args) => (args.length === 0 ? new Uint8Array(0) : undefined),
+  '__builtin__.bytes': (args) => (args.length === 0 ? noBytes : undefined),
 }

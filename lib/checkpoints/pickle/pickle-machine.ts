@@ -4,11 +4,12 @@
  * nothing: a known name builds a value of ours.
  *
  * Memory is bounded by the pickle's own length: every instruction makes at most one value, sizes are held to the bytes
- * that are left, and the number of instructions is limited.
+ * that are left, what is copied is charged to one budget, and the number of instructions is limited.
  *
  * Reference: CPython, Lib/pickletools.py (opcodes); torch/_weights_only_unpickler.py has the same subset.
  */
 import { DpmError, show } from '../../errors.js'
+import { entryBytes, PickleBudget } from './pickle-budget.js'
 import { PickleDict, PickleGlobal, PickleList, PickleObject, PickleTuple, type PickleValue } from './pickle-values.js'
 
 /** What a pickle may refer to. */
@@ -40,6 +41,8 @@ export function readPickle(bytes: Buffer, start: number, world: PickleWorld, pat
 
 type Item = PickleValue | typeof mark
 
+const emptyTuple = new PickleTuple([])
+
 /** Where a tuple, or a run of items, began. */
 const mark = Symbol('mark')
 
@@ -49,6 +52,7 @@ class PickleMachine {
   readonly #path: string
   readonly #stack: Item[] = []
   readonly #memo = new Map<number, PickleValue>()
+  readonly #budget: PickleBudget
   #at: number
   /** Position of the instruction at hand. */
   #position: number
@@ -59,6 +63,10 @@ class PickleMachine {
     this.#path = path
     this.#at = start
     this.#position = start
+    this.#budget = new PickleBudget(
+      () => this.#at - start,
+      (reason) => this.#fault(reason),
+    )
   }
 
   run(): PickleResult {
@@ -96,7 +104,7 @@ class PickleMachine {
     [code('T'), () => this.#push(this.#take(this.#unsigned(4)).toString('latin1'))],
     [code(']'), () => this.#push(new PickleList())],
     [code('}'), () => this.#push(new PickleDict())],
-    [code(')'), () => this.#push(new PickleTuple([]))],
+    [code(')'), () => this.#push(emptyTuple)],
     [code('('), () => this.#stack.push(mark)],
     [code('t'), () => this.#push(new PickleTuple(this.#popToMark()))],
     [0x85, () => this.#push(this.#tuple(1))],
@@ -145,7 +153,7 @@ class PickleMachine {
     if (!(called instanceof PickleGlobal) || !(args instanceof PickleTuple)) {
       throw this.#fault(`something is ${how} that is not a name with its arguments`)
     }
-    const value = called.build(args.items)
+    const value = called.build(args.items, this.#budget)
     if (value === undefined) throw this.#fault(`${called.name} is ${how} with arguments that it does not take`)
     this.#push(value)
   }
@@ -161,8 +169,9 @@ class PickleMachine {
     }
     const dict = state instanceof PickleTuple ? state.items[0] : state
     if (object.setState) {
-      if (!object.setState(state)) throw this.#fault(`${object.type} gets a state that it does not take`)
+      if (!object.setState(state, this.#budget)) throw this.#fault(`${object.type} gets a state that it does not take`)
     } else if (dict instanceof PickleDict) {
+      this.#budget.charge(entryBytes * dict.size)
       for (const [name, value] of dict.entries) object.attributes.entries.set(name, value)
     } else throw this.#fault(`${object.type} gets a state that is no dictionary`)
     this.#push(object)

@@ -1,5 +1,6 @@
 /** What a pickle can hold here: data, nothing that acts. */
 import type { SafetensorsDType } from '../safetensors-header.js'
+import type { PickleBudget } from './pickle-budget.js'
 
 export type PickleValue =
   | null
@@ -31,7 +32,17 @@ export class PickleTuple {
 
 /** A dictionary of any kind, in the order of insertion. Names such as `__proto__` are keys like any other. */
 export class PickleDict {
-  readonly entries = new Map<PickleValue, PickleValue>()
+  #entries: Map<PickleValue, PickleValue> | undefined
+
+  /** Made when asked for: a pickle can make an empty dictionary for a byte, where a map takes some hundred. */
+  get entries(): Map<PickleValue, PickleValue> {
+    this.#entries ??= new Map()
+    return this.#entries
+  }
+
+  get size(): number {
+    return this.#entries?.size ?? 0
+  }
 }
 
 /** An instance of a class that only holds data (`argparse.Namespace`): its attributes, none of its behaviour. */
@@ -40,7 +51,7 @@ export class PickleObject {
   readonly attributes = new PickleDict()
 
   /** Takes the state that a class of its own form has. @returns whether it is one; absent: attributes by name. */
-  setState?(state: PickleValue): boolean
+  setState?(state: PickleValue, budget: PickleBudget): boolean
 
   constructor(type: string) {
     this.type = type
@@ -53,14 +64,17 @@ export class PickleGlobal {
   /**
    * What calling it with these arguments gives; undefined for arguments that it does not take. It reads data, it runs
    * nothing of the file's.
+   * @param budget what it copies is charged to.
    */
-  readonly build: (args: readonly PickleValue[]) => PickleValue | undefined
+  readonly build: Build
 
   constructor(name: string, build: PickleGlobal['build']) {
     this.name = name
     this.build = build
   }
 }
+
+export type Build = (args: readonly PickleValue[], budget: PickleBudget) => PickleValue | undefined
 
 /** An element type: `torch.float32`, or what a `torch.FloatStorage` is of. */
 export class ElementType {

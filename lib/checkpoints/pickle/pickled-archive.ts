@@ -34,11 +34,35 @@ interface Contents {
 const maximumDepth = 32
 const maximumPlaces = 1_000_000
 const maximumNameLength = 1024
+/** Names of all places together, for each byte of the pickle: a number takes two of these, and its name some forty. */
+const nameBytesPerByte = 64
+const freeNameBytes = 4_000_000
+const mostNameBytes = 256_000_000
+/** Bytes of all tensors together, for each of the file. Weights share few: tied layers, an average that is not yet one. */
+const tensorBytesPerByte = 8
+const freeTensorBytes = 16_000_000
+/** Of an axis beside one without elements, which nothing in the file backs. */
+const maximumExtent = 2 ** 31
 
-/** @throws DpmError DPM_FILE_INVALID naming the tensor that reaches beyond its storage, or is of a name that may not be. */
-export function contentsOf(root: PickleValue, storages: StorageReader): Contents {
+/**
+ * @param pickleBytes length of the pickle that the object is from.
+ * @throws DpmError DPM_FILE_INVALID naming the tensor that reaches beyond its storage, or is of a name that may not be.
+ */
+export function contentsOf(
+  root: PickleValue,
+  storages: StorageReader,
+  pickleBytes: number = storages.sizeBytes,
+): Contents {
   const contents: Contents = { tensors: new Map(), values: new Map() }
-  let places = 0
+  const allowedNames = Math.min(mostNameBytes, freeNameBytes + nameBytesPerByte * pickleBytes)
+  const allowedTensors = freeTensorBytes + tensorBytesPerByte * storages.sizeBytes
+  let [places, nameBytes, tensorBytes] = [0, 0, 0]
+  /** What is kept by name. */
+  const charge = (name: string): void => {
+    nameBytes += name.length
+    if (nameBytes <= allowedNames) return
+    throw invalid(storages.path, `a pickle of ${pickleBytes} bytes gives names of more than ${allowedNames}`)
+  }
   const visit = (value: PickleValue, name: string, depth: number): void => {
     places++
     if (name.length > maximumNameLength)
@@ -54,12 +78,24 @@ export function contentsOf(root: PickleValue, storages: StorageReader): Contents
     } else if (value instanceof PickleDict || value instanceof PickleObject) {
       const { entries } = value instanceof PickleDict ? value : value.attributes
       for (const [key, item] of entries) visit(item, join(name, keyText(key)), depth + 1)
-    } else contents.values.set(name, plain(value))
+    } else {
+      charge(name)
+      contents.values.set(name, plain(value))
+    }
   }
   const add = (tensor: PickledTensor, name: string): void => {
     const fault = contents.tensors.has(name) ? 'stands for two tensors' : nameFault(name || 'tensor')
     if (fault) throw invalid(storages.path, `the tensor name ${show(name)} ${fault}`)
-    contents.tensors.set(name || 'tensor', archiveTensor(tensor, name || 'tensor', storages))
+    charge(name)
+    const added = archiveTensor(tensor, name || 'tensor', storages)
+    tensorBytes += dtypeBytes[added.dtype] * added.shape.reduce((product, extent) => product * extent, 1)
+    if (tensorBytes > allowedTensors) {
+      throw invalid(
+        storages.path,
+        `its tensors have more than ${allowedTensors} bytes together, in a file of ${storages.sizeBytes}: they show the same elements over and over`,
+      )
+    }
+    contents.tensors.set(added.name, added)
   }
   visit(root, '', 0)
   return contents
@@ -86,6 +122,9 @@ function archiveTensor(tensor: PickledTensor, name: string, storages: StorageRea
   const place = `the tensor ${show(name)} (${dtype} of shape [${shape.join(', ')}])`
   const available = storage instanceof Uint8Array ? storage.byteLength : storageBytes(storage, storages, place)
   const { begin, end, count } = spanOf(tensor)
+  if (shape.some((extent) => extent > maximumExtent)) {
+    throw invalid(storages.path, `${place} has an axis of more than ${maximumExtent}`)
+  }
   if (!(end * size <= available)) {
     throw invalid(storages.path, `${place} reaches to byte ${end * size} of a storage of ${available}`)
   }

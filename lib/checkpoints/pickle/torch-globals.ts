@@ -6,7 +6,9 @@
  */
 import type { SafetensorsDType } from '../safetensors-header.js'
 import { numpyGlobals } from './numpy-globals.js'
+import { entryBytes } from './pickle-budget.js'
 import {
+  type Build,
   ElementType,
   isWhole,
   PickleDict,
@@ -19,8 +21,6 @@ import {
   TensorStorage,
   wholeNumbers,
 } from './pickle-values.js'
-
-type Build = (args: readonly PickleValue[]) => PickleValue | undefined
 
 const storages: Readonly<Record<string, SafetensorsDType>> = {
   FloatStorage: 'F32',
@@ -82,15 +82,17 @@ function tensorOf(
 const parameter: Build = ([tensor]) => (tensor instanceof PickledTensor ? tensor : undefined)
 
 /** `OrderedDict()`, of Python 2 `OrderedDict([[name, value], …])`; `Counter({…})`. */
-const dictionary: Build = ([content, ...rest]) => {
+const dictionary: Build = ([content, ...rest], budget) => {
   if (rest.length > 0) return undefined
   const dict = new PickleDict()
   if (content === undefined || content instanceof PickleGlobal) return dict
   if (content instanceof PickleDict) {
+    budget.charge(entryBytes * content.size)
     for (const [name, value] of content.entries) dict.entries.set(name, value)
     return dict
   }
   if (!(content instanceof PickleList)) return undefined
+  budget.charge(entryBytes * content.items.length)
   for (const pair of content.items) {
     const items = pair instanceof PickleList || pair instanceof PickleTuple ? pair.items : []
     if (items.length !== 2) return undefined
@@ -108,8 +110,12 @@ const sequence: Build = ([content]) => {
 /** `torch.device('cuda', 0)`, `pathlib.PosixPath('a', 'b')`: for people to see. */
 const joined =
   (separator: string): Build =>
-  (args) =>
-    args.every((arg) => typeof arg === 'string' || typeof arg === 'number') ? args.join(separator) : undefined
+  (args, budget) => {
+    if (!args.every((arg) => typeof arg === 'string' || typeof arg === 'number')) return undefined
+    // Two bytes a character, and a number takes at most 25.
+    for (const arg of args) budget.charge(2 * (separator.length + (typeof arg === 'string' ? arg.length : 25)))
+    return args.join(separator)
+  }
 
 const object =
   (type: string): Build =>
