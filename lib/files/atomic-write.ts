@@ -5,6 +5,7 @@
 import { type FileHandle, open, readdir, realpath, rename, stat, unlink } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { systemCode, writeFailure } from './file-failure.js'
+import { processPlace, runs } from './process-identity.js'
 import { randomName } from './random-name.js'
 
 /** What a file is made of: all of it, or parts in order. */
@@ -12,7 +13,10 @@ export type Bytes = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array
 
 /** One system call writes at most this much; Linux itself stops below 2 GiB. */
 const chunkBytes = 16 * 1024 * 1024
-const temporaryName = /^\..+\.[0-9a-f]{12}\.part$/
+/** `.name.<process>-<its place>-<random>.part`; 0.1.0 wrote the random digits alone. */
+const temporaryName = /^\..+\.(?:([0-9]+)-([0-9a-f]{8})-)?[0-9a-f]{12}\.part$/
+/** Of a writer that cannot be asked whether it runs, a file this old is taken to be left: nothing is written for so long. */
+const abandonedMilliseconds = 24 * 3600 * 1000
 
 /**
  * Writes a file so that a reader, a crash or a full disk never meets half of it. A file of that name is replaced,
@@ -25,7 +29,10 @@ export async function writeAtomically(path: string, data: Bytes): Promise<void> 
   const { target, mode, stream } = await destination(path)
   if (stream) return writeThrough(target, path, data)
   const folder = dirname(target)
-  const temporary = join(folder, `.${basename(target).slice(0, 100)}.${randomName()}.part`)
+  const temporary = join(
+    folder,
+    `.${basename(target).slice(0, 100)}.${process.pid}-${processPlace()}-${randomName()}.part`,
+  )
   const file = await refused(path, open(temporary, 'wx', mode))
   try {
     try {
@@ -45,14 +52,32 @@ export async function writeAtomically(path: string, data: Bytes): Promise<void> 
 }
 
 /**
- * Removes what writes cut short by a crash left in a folder. Only for a folder that no other process writes to.
+ * Removes what writes cut short by a crash left in a folder.
+ * @param shared others may be writing there now: only what is of processes that certainly run no more is then removed. Without
+ *   it, all; for a folder that no other process writes to.
  * @returns the names removed.
  */
-export async function sweepTemporaries(folder: string): Promise<string[]> {
+export async function sweepTemporaries(folder: string, shared = false): Promise<string[]> {
   const names = await readdir(folder).catch(() => [])
-  const left = names.filter((name) => temporaryName.test(name))
-  for (const name of left) await refused(join(folder, name), unlink(join(folder, name)))
-  return left
+  const removed: string[] = []
+  for (const name of names) {
+    const path = join(folder, name)
+    if (!temporaryName.test(name) || (shared && !(await isAbandoned(path, name)))) continue
+    // Another process may be sweeping too.
+    const gone = unlink(path).catch((error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error
+    })
+    await refused(path, gone)
+    removed.push(name)
+  }
+  return removed
+}
+
+async function isAbandoned(path: string, name: string): Promise<boolean> {
+  const [, pid, place] = temporaryName.exec(name) ?? []
+  if (pid !== undefined && place === processPlace()) return !runs(Number(pid))
+  const found = await stat(path).catch(() => undefined)
+  return found !== undefined && Date.now() - found.mtimeMs > abandonedMilliseconds
 }
 
 interface Destination {

@@ -7,23 +7,26 @@ import { writeFailure } from './file-failure.js'
 /**
  * Makes the folder where it is not there yet. Not `mkdir` with `recursive`: where a file system answers ENOENT below a folder
  * that exists, as /proc does, it spins for ever.
- * @throws DpmError DPM_WRITE_FAILED naming the folder and the reason.
+ * @returns the folders that were made, the outermost first. @throws DpmError DPM_WRITE_FAILED naming the folder and the reason.
  */
-export async function makeFolder(path: string): Promise<void> {
+export async function makeFolder(path: string): Promise<readonly string[]> {
+  const made: string[] = []
   try {
-    await make(resolve(path))
+    await make(resolve(path), made)
+    return made
   } catch (error) {
     throw writeFailure(path, error)
   }
 }
 
-async function make(folder: string): Promise<void> {
+async function make(folder: string, made: string[]): Promise<void> {
   const found = await stat(folder).catch(() => undefined)
   if (found?.isDirectory()) return
   if (found) throw Object.assign(new Error(`${folder} is a file`), { code: 'ENOTDIR', syscall: 'mkdir' })
-  if (dirname(folder) !== folder) await make(dirname(folder))
+  if (dirname(folder) !== folder) await make(dirname(folder), made)
   try {
     await mkdir(folder)
+    made.push(folder)
   } catch (error) {
     // Another process may have made it just now.
     if (!existsSync(folder)) throw error

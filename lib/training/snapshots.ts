@@ -9,6 +9,7 @@ import { type CheckpointContent, stepOfName, writeCheckpointFile } from '../chec
 import { DpmError } from '../errors.js'
 import { readFailure, systemCode, writeFailure } from '../files/file-failure.js'
 import type { AveragingSettings } from './averaging.js'
+import type { runFolders } from './run-places.js'
 
 export const snapshotsSchema = z.strictObject({
   everySteps: z
@@ -19,7 +20,7 @@ export const snapshotsSchema = z.strictObject({
 })
 
 export function snapshotFolder(run: string): string {
-  return join(run, 'snapshots')
+  return join(run, 'snapshots' satisfies keyof typeof runFolders)
 }
 
 /** @throws DpmError DPM_INVALID_OPTION when there would be nothing in them to make an average of. */

@@ -41,7 +41,9 @@ describe('a run folder', () => {
   })
 
   test('is not made over another run, and the message says how to go on', async () => {
-    ;(await RunFolder.create(folder, { a: 1 })).close()
+    const run = await RunFolder.create(folder, { a: 1 })
+    run.close()
+    await writeFile(run.metrics, '{"step":1}\n')
     await expect(RunFolder.create(folder, { a: 2 })).rejects.toMatchObject({
       code: 'DPM_INVALID_ARGUMENT',
       message: expect.stringMatching(/already holds a run\. Continue it with --resume.*--out/),
