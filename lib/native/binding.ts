@@ -234,6 +234,13 @@ export interface Binding {
   trainingTensors(training: TrainingHandle): { name: string; shape: number[] }[]
   trainingRead(training: TrainingHandle, name: string): Promise<TensorHandle>
   trainingWrite(training: TrainingHandle, name: string, value: TensorHandle): Promise<void>
+  /**
+   * Drops what is left of an update that did not come to its end. `step` is how many updates the weights have seen, `writes` how
+   * often a parameter was written from outside. @throws DPM_NATIVE where the optimizer itself was cut short.
+   */
+  trainingSettle(training: TrainingHandle): Promise<{ step: number; writes: number }>
+  /** The weights have seen so many updates: the next one must follow these. Before the first, averages follow `networkWrite`. */
+  trainingBegin(training: TrainingHandle, step: number): Promise<void>
   /** A network over the averaged weights: it shares them, so it follows the training. */
   trainingAveraged(training: TrainingHandle, index: number): NetworkHandle
 
@@ -311,6 +318,8 @@ export const bindingNames = [
   'trainingTensors',
   'trainingRead',
   'trainingWrite',
+  'trainingSettle',
+  'trainingBegin',
   'trainingAveraged',
   'profileCreate',
   'profileRead',

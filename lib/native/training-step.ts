@@ -38,6 +38,11 @@ export interface NativeBatch {
   readonly detachMean: boolean
   /** Whether the report has the loss's derivatives by the rows. */
   readonly rowGradients: boolean
+  /**
+   * Updates that must have been made when this one begins, or it is refused: one that was queued behind another that failed is
+   * never made in its place. Null or absent where the order does not matter: a step that is looked at alone.
+   */
+  readonly follows?: number | null
   /** Whether the gradient begins anew: what a cancelled batch left is dropped. */
   readonly first: boolean
   /** What the optimizer does after this micro-batch; null only accumulates the gradient. */

@@ -62,7 +62,7 @@ export async function reconstructAverage(run: string, options: ReconstructOption
     if (sources.length === 0) {
       throw new DpmError(
         'DPM_FILE_MISSING',
-        `The checkpoints of ${JSON.stringify(run)} hold no power-function averages. Train with {"kind": "power", "deviation": 0.05} and 0.1 in \`training.averaging\`, and \`checkpoints.snapshots.everySteps\`.`,
+        `The checkpoints of ${JSON.stringify(run)} hold no power-function averages that have seen the whole run. Train with {"kind": "power", "deviation": 0.05} and 0.1 in \`training.averaging\`, and \`checkpoints.snapshots.everySteps\`.`,
       )
     }
     const { coefficients, profileError } = reconstruct(sources, { step, deviation })
@@ -93,11 +93,16 @@ function requireStep(at: number | undefined, steps: readonly number[], run: stri
   throw expected(`a step from ${first} to ${newest}, where averages are stored,`, 'at', at, '', 'DPM_INVALID_OPTION')
 }
 
-/** What a file's own settings say of its averaged copies. */
+/**
+ * What a file's own settings say of its averaged copies. One that began later than the run, as a copy of the weights of its step,
+ * has another profile than a power function's: it does not count.
+ */
 function sourcesOf(checkpoint: Checkpoint): Source[] {
+  const since = checkpoint.progress['averagesSince']
+  const began = (index: number): number => (Array.isArray(since) ? Number(since[index] ?? 0) : 0)
   const training = checkpoint.settings['training'] as { readonly averaging?: readonly AveragingSettings[] } | undefined
   return (training?.averaging ?? []).flatMap((averaging, index) =>
-    averaging.kind === 'power'
+    averaging.kind === 'power' && began(index) === 0
       ? [{ checkpoint, prefix: `average.${index}`, step: checkpoint.step, deviation: averaging.deviation }]
       : [],
   )

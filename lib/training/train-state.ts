@@ -6,7 +6,10 @@ import { readTensor, readWeights } from '../generation/load-model.js'
 import type { NativeBatch, NativeStepReport, NetworkHandle, ProfileHandle, TrainingHandle } from '../native/binding.js'
 import { call, callSync } from '../native/call.js'
 import type { Network } from '../networks/network.js'
+import { parseOptions } from '../options/options.js'
 import { Tensor } from '../tensor/tensor.js'
+import { type AveragingSettings, averagingsSchema } from './averaging.js'
+import { matchAverages } from './match-averages.js'
 import { nativeOptimizer } from './optimizer.js'
 import { createPairing, type NoisePairing } from './pair-noise.js'
 import type { RunSettings } from './run-options.js'
@@ -19,13 +22,23 @@ export class TrainState implements Disposable {
   readonly #ownsAveraged: boolean
   /** Who is mixed with whose noise; undefined where each image has its own. */
   readonly pairing: NoisePairing | undefined
+  readonly #averaging: readonly AveragingSettings[]
+  /** The step that each averaged copy began at. */
+  #averagesSince: readonly number[]
 
-  private constructor(network: Network, training: TrainingHandle, averages: number, pairing: NoisePairing | undefined) {
+  private constructor(
+    network: Network,
+    training: TrainingHandle,
+    averaging: readonly AveragingSettings[],
+    pairing: NoisePairing | undefined,
+  ) {
     this.network = network
     this.pairing = pairing
     this.#training = training
-    this.#ownsAveraged = averages > 0
-    this.averaged = averages > 0 ? callSync((binding) => binding.trainingAveraged(training, 0)) : network.handle
+    this.#averaging = averaging
+    this.#averagesSince = averaging.map(() => 0)
+    this.#ownsAveraged = averaging.length > 0
+    this.averaged = this.#ownsAveraged ? callSync((binding) => binding.trainingAveraged(training, 0)) : network.handle
   }
 
   /** Takes over the network. */
@@ -42,7 +55,7 @@ export class TrainState implements Disposable {
     )
     const { channels, height, width } = network.image
     const pairing = createPairing(settings.diffusion.coupling, [channels, height, width], settings.seed)
-    return new TrainState(network, training, averaging.length, pairing)
+    return new TrainState(network, training, averaging, pairing)
   }
 
   /** @param profile records what the step does. */
@@ -67,12 +80,50 @@ export class TrainState implements Disposable {
     return Tensor.own(await call(undefined, (binding) => binding.trainingRead(this.#training, name)))
   }
 
-  /** Takes all tensors from a checkpoint. @throws DpmError DPM_FILE_INVALID naming what is missing or misshapen. */
-  async restore(checkpoint: Checkpoint): Promise<void> {
+  /** Steps that averaged copies began at, by their index; undefined where all have seen the whole run. */
+  get averagesSince(): readonly number[] | undefined {
+    return this.#averagesSince.some((step) => step > 0) ? this.#averagesSince : undefined
+  }
+
+  /**
+   * Drops what is left of an update that failed or was cancelled. @returns how many updates the weights have seen, and how often
+   * they were written by hand. @throws DpmError DPM_NATIVE where an update was cut short in the optimizer itself.
+   */
+  async settle(): Promise<{ readonly step: number; readonly writes: number }> {
+    return call(undefined, (binding) => binding.trainingSettle(this.#training))
+  }
+
+  /**
+   * Takes all tensors from a checkpoint. Averaged copies are matched by their kind and parameters; a new one begins as a copy of
+   * the trained weights, as one would that is begun at that step.
+   * @param warn hears of copies that begin, and of stored ones that end.
+   * @throws DpmError DPM_FILE_INVALID naming what is missing or misshapen.
+   */
+  async restore(checkpoint: Checkpoint, warn: (message: string) => void): Promise<void> {
+    const { step, path } = checkpoint
+    const training = checkpoint.settings['training'] as { readonly averaging?: unknown } | undefined
+    const stored = parseOptions(averagingsSchema, training?.averaging ?? [], `training.averaging of ${path}`)
+    const matched = matchAverages(stored, this.#averaging)
+    // Before the first update averaged copies follow what is written into the network: a new one has its weights now.
     await readWeights(checkpoint, this.network, 'network')
     for (const { name, shape } of callSync((binding) => binding.trainingTensors(this.#training))) {
-      using tensor = await readTensor(checkpoint, name, shape)
+      const source = storedName(name, matched)
+      if (source === undefined) continue
+      using tensor = await readTensor(checkpoint, source, shape)
       await call(undefined, (binding) => binding.trainingWrite(this.#training, name, tensor.handle))
+    }
+    await call(undefined, (binding) => binding.trainingBegin(this.#training, step))
+    const since = checkpoint.progress['averagesSince']
+    this.#averagesSince = matched.map((index) =>
+      index === undefined ? step : Array.isArray(since) ? Number(since[index] ?? 0) : 0,
+    )
+    for (const [index, settings] of this.#averaging.entries()) {
+      if (matched[index] === undefined)
+        warn(`The averaged copy ${show(settings)} is new: it begins at step ${step}, as a copy of the trained weights.`)
+    }
+    for (const [index, settings] of stored.entries()) {
+      if (!matched.includes(index))
+        warn(`The averaged copy ${show(settings)} is no longer kept: ${path} still has it, later checkpoints will not.`)
     }
   }
 
@@ -87,6 +138,14 @@ export class TrainState implements Disposable {
   [Symbol.dispose](): void {
     this.dispose()
   }
+}
+
+/** The name under which a checkpoint has a tensor; undefined of an averaged copy that it lacks. */
+function storedName(name: string, matched: readonly (number | undefined)[]): string | undefined {
+  const [, index, parameter] = /^average\.([0-9]+)\.(.*)$/s.exec(name) ?? []
+  if (index === undefined) return name
+  const stored = matched[Number(index)]
+  return stored === undefined ? undefined : `average.${stored}.${parameter}`
 }
 
 /**

@@ -81,6 +81,7 @@ export async function runUpdate(
       lossScale: settings.diffusion.lossScale,
       detachMean: process.objective.detachMean,
       rowGradients: process.learners.some(({ needsRowGradients }) => needsRowGradients),
+      follows: update.step - 1,
       first: begin === 0,
       update: end === total ? update : null,
     }

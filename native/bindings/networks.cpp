@@ -55,11 +55,7 @@ Napi::Value network_write(const Napi::CallbackInfo& info) {
   return run_job(
       info.Env(), nullptr,
       [network = unwrap<WeightedNetwork>(info[0]), name = text_of(info[1], "name"), value = unwrap_tensor(info[2])] {
-        const at::NoGradGuard no_grad;
-        const at::Tensor& slot = network->parameters[network->network->parameters().find(name)];
-        DPM_CHECK(slot.sizes() == value.sizes(), "DPM_INVALID_ARGUMENT",
-                  "The tensor for parameter \"" + name + "\" has another shape than the parameter.");
-        slot.copy_(value);
+        network->write(name, value);
         return true;
       },
       [](Napi::Env env, bool) { return env.Undefined(); });

@@ -75,6 +75,8 @@ Batch batch_of(const Napi::Value& value) {
             "Expected a positive number for `lossScale` but received " + std::to_string(batch.loss_scale) + ".");
   batch.detach_mean = flag_of(object.Get("detachMean"), "detachMean");
   batch.row_gradients = flag_of(object.Get("rowGradients"), "rowGradients");
+  const Napi::Value follows = object.Get("follows");
+  batch.follows = follows.IsNull() || follows.IsUndefined() ? -1 : whole_of(follows, "follows", 0, 9007199254740991.0);
   batch.first = flag_of(object.Get("first"), "first");
   const Napi::Value update = object.Get("update");
   batch.updates = !update.IsNull();
@@ -167,6 +169,27 @@ Napi::Value training_write(const Napi::CallbackInfo& info) {
       [](Napi::Env env, bool) { return env.Undefined(); });
 }
 
+Napi::Value training_settle(const Napi::CallbackInfo& info) {
+  return run_job(
+      info.Env(), nullptr, [training = unwrap<Training>(info[0])] { return training->settle(); },
+      [](Napi::Env env, const Training::Standing& standing) {
+        const Napi::Object result = Napi::Object::New(env);
+        result.Set("step", standing.step);
+        result.Set("writes", static_cast<double>(standing.writes));
+        return result;
+      });
+}
+
+Napi::Value training_begin(const Napi::CallbackInfo& info) {
+  return run_job(
+      info.Env(), nullptr,
+      [training = unwrap<Training>(info[0]), step = whole_of(info[1], "step", 0, 9007199254740991.0)] {
+        training->begin(step);
+        return true;
+      },
+      [](Napi::Env env, bool) { return env.Undefined(); });
+}
+
 Napi::Value training_averaged(const Napi::CallbackInfo& info) {
   return wrap(info.Env(), unwrap<Training>(info[0])->averaged(static_cast<std::size_t>(word_of(info[1], "index"))));
 }
@@ -180,6 +203,8 @@ void export_training(Napi::Env env, Napi::Object exports) {
   export_function(env, exports, "trainingTensors", training_tensors);
   export_function(env, exports, "trainingRead", training_read);
   export_function(env, exports, "trainingWrite", training_write);
+  export_function(env, exports, "trainingSettle", training_settle);
+  export_function(env, exports, "trainingBegin", training_begin);
   export_function(env, exports, "trainingAveraged", training_averaged);
 }
 

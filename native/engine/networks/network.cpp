@@ -1,5 +1,6 @@
 #include "networks/network.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/full.h>
 
 #include "error.h"
@@ -82,6 +83,16 @@ void Network::check(const at::Tensor& x, const Conditioning& conditioning) const
       "Expected " + std::to_string(x.size(0)) + " time labels, one per image, but received " + std::to_string(conditioning.labels.numel()) + ".");
   check_image(x.size(0), conditioning.image);
   check_classes(x.size(0), conditioning.classes);
+}
+
+void WeightedNetwork::write(const std::string& name, const at::Tensor& value) {
+  const at::NoGradGuard no_grad;
+  const ParameterIndex index = network->parameters().find(name);
+  DPM_CHECK(parameters[index].sizes() == value.sizes(), "DPM_INVALID_ARGUMENT",
+            "The tensor for parameter \"" + name + "\" has another shape than the parameter.");
+  parameters[index].copy_(value);
+  for (const auto& follower : followers) follower[index].copy_(value);
+  writes += 1;
 }
 
 std::int64_t Network::denoising_channels(std::int64_t channels) const {

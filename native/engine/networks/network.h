@@ -122,6 +122,12 @@ struct WeightedNetwork {
   std::shared_ptr<const Network> network;
   at::Tensor flat;
   std::vector<at::Tensor> parameters;
+  // Averaged copies that have averaged nothing yet: a parameter that is written is written in them too.
+  std::vector<std::vector<at::Tensor>> followers;
+  std::int64_t writes = 0;  // parameters that were written from outside
+
+  // Replaces a parameter. Throws DPM_INVALID_ARGUMENT for an unknown name or another shape.
+  void write(const std::string& name, const at::Tensor& value);
 
   at::Device device() const { return flat.device(); }
 };

@@ -25,6 +25,7 @@ struct Batch {
   bool cross_entropy;  // the logits' instead of `loss`, of a classifier: `classes` are what it should say
   bool detach_mean;    // the bound teaches the variance alone
   bool row_gradients;  // whether the report has them
+  double follows;      // updates that must have been made when it begins; negative: it does not matter
   bool first;          // begins a batch: a gradient that a cancelled one left is dropped
   bool updates;
   double learning_rate;

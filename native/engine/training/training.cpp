@@ -57,7 +57,10 @@ Training::Training(std::shared_ptr<WeightedNetwork> network, const Settings& set
   DPM_CHECK(averages >= 0 && averages <= OptimizerArguments::capacity, "DPM_INVALID_OPTION",
             "Expected at most " + std::to_string(OptimizerArguments::capacity) + " averaged copies.");
   network_->network->constrain(network_->parameters);
-  for (std::int64_t i = 0; i < averages; ++i) averages_.push_back(network_->flat.clone());
+  for (std::int64_t i = 0; i < averages; ++i) {
+    averages_.push_back(network_->flat.clone());
+    network_->followers.push_back(list.views(averages_.back()));
+  }
 
   const auto gradients = list.views(gradients_);
   for (std::size_t i = 0; i < network_->parameters.size(); ++i) {
@@ -74,10 +77,12 @@ StepReport Training::step(const Batch& batch, const Cancellation* cancellation) 
   DPM_CHECK(!batch.updates || batch.averaging_decays.size() == averages_.size(), "DPM_INVALID_ARGUMENT",
             "Expected " + std::to_string(averages_.size()) + " averaging decays, one per averaged copy, but received " +
                 std::to_string(batch.averaging_decays.size()) + ".");
+  check_order(batch);
   StepReport report;
   if (batch.first) {
     if (accumulating_) drop_batch();
     spoiled_ = false;
+    seen_ = 0;
     if (network_->network->parameters().has_statistics()) statistics_before_ = statistics_of(network_->flat).clone();
   }
   accumulating_ = true;
@@ -88,6 +93,7 @@ StepReport Training::step(const Batch& batch, const Cancellation* cancellation) 
     spoiled_ = true;
     throw;
   }
+  seen_ += static_cast<double>(batch.rows.size());
   // A batch with one micro-batch that failed or is not finite updates nothing, whichever one it was.
   spoiled_ = spoiled_ || !report.finite;
   if (spoiled_) {
@@ -96,8 +102,37 @@ StepReport Training::step(const Batch& batch, const Cancellation* cancellation) 
   } else if (batch.updates) {
     update(batch, report);  // zeroes the gradient
     accumulating_ = false;
+    if (report.finite) made(batch.follows < 0 ? made_ + 1 : batch.follows + 1);
   }
   return report;
+}
+
+void Training::check_order(const Batch& batch) const {
+  if (batch.follows < 0) return;
+  const auto number = [](double step) { return std::to_string(static_cast<std::int64_t>(step)); };
+  DPM_CHECK(!torn_ && batch.follows == made_, "DPM_INVALID_ARGUMENT",
+            "Update " + number(batch.follows + 1) + " does not follow the last one that was made, " + number(made_) + ": it is not made.");
+  // A part that was cancelled before it began leaves a hole.
+  const double missing = batch.total - (batch.first ? 0 : seen_) - static_cast<double>(batch.rows.size());
+  DPM_CHECK(batch.first || accumulating_ || spoiled_, "DPM_INVALID_ARGUMENT", "A part of a batch came without the first one.");
+  DPM_CHECK(!batch.updates || missing == 0 || (spoiled_ && !batch.first), "DPM_INVALID_ARGUMENT",
+            "A part of the batch of update " + number(batch.follows + 1) + " is missing: it is not made.");
+}
+
+void Training::made(double step) {
+  made_ = step;
+  if (step > 0) network_->followers.clear();
+}
+
+Training::Standing Training::settle() {
+  DPM_CHECK(!torn_, "DPM_NATIVE", "An update was cut short in the optimizer: the weights are those of no step.");
+  if (accumulating_) drop_batch();
+  return {made_, network_->writes};
+}
+
+void Training::begin(double step) {
+  if (accumulating_) drop_batch();
+  made(step);
 }
 
 at::Tensor Training::statistics_of(const at::Tensor& flat) const {
@@ -245,6 +280,7 @@ void Training::update(const Batch& batch, StepReport& report) {
   a.second_correction = static_cast<float>(1 / std::sqrt(1 - std::pow(beta2_, batch.step)));
   a.decay = decoupled_ ? 0.0f : static_cast<float>(weight_decay_);
   a.shrink = decoupled_ ? static_cast<float>(1 - batch.learning_rate * weight_decay_) : 1.0f;
+  torn_ = true;
   std::vector<at::Tensor> moved{network_->flat, gradients_, first_, second_};
   moved.insert(moved.end(), averages_.begin(), averages_.end());
   {
@@ -259,6 +295,7 @@ void Training::update(const Batch& batch, StepReport& report) {
   // The kernel writes behind libtorch's back: a pass recorded before this update must refuse to go backward through it.
   network_->flat.unsafeGetTensorImpl()->bump_version();
   for (const at::Tensor& average : averages_) average.unsafeGetTensorImpl()->bump_version();
+  torn_ = false;
 }
 
 std::shared_ptr<WeightedNetwork> Training::averaged(std::size_t index) const {

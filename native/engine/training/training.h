@@ -26,6 +26,18 @@ class Training {
   // scale of 1, where it counts as not finite.
   StepReport step(const Batch& batch, const Cancellation* cancellation);
 
+  // What the weights are: how many updates they have seen, and how often they were written from outside.
+  struct Standing {
+    double step;
+    std::int64_t writes;
+  };
+  // Drops what is left of an update that did not come to its end, so that what is read next is whole. Throws DPM_NATIVE where
+  // the optimizer itself was cut short: then the weights are those of no step.
+  Standing settle();
+  // The weights have seen so many updates elsewhere: the next one must follow these. Until the first update, averaged copies
+  // follow what is written into the network; one that begins later starts from the weights of its step.
+  void begin(double step);
+
   // A copy of the network's structure over averaged weights, shared with this training.
   std::shared_ptr<WeightedNetwork> averaged(std::size_t index) const;
 
@@ -40,6 +52,9 @@ class Training {
   void accumulate(const Batch& batch, StepReport& report, const Cancellation* cancellation);
   at::Tensor loss_gradient(const Batch& batch, const at::Tensor& output, const at::Tensor& target, StepReport& report) const;
   void update(const Batch& batch, StepReport& report);
+  // Throws DPM_INVALID_ARGUMENT for a part that does not follow what was made: of an update behind one that failed.
+  void check_order(const Batch& batch) const;
+  void made(double step);
   // As if the batch had not begun: no gradient, statistics as they were.
   void drop_batch();
   at::Tensor statistics_of(const at::Tensor& flat) const;
@@ -56,6 +71,9 @@ class Training {
   bool activation_checkpointing_;
   LossScale scale_;
   bool spoiled_ = false;  // a micro-batch of the batch being accumulated failed or was not finite
+  double made_ = 0;       // updates that the weights have seen
+  double seen_ = 0;       // examples of the batch being accumulated
+  bool torn_ = false;     // an exception has left the optimizer in the middle of an update
 };
 
 }  // namespace dpm
