@@ -2,7 +2,7 @@
  * The checkpoints of a run: one file per step, `latest.json` that points to the newest, and a policy that says which
  * older ones stay.
  */
-import { readdir, readFile, stat, unlink } from 'node:fs/promises'
+import { readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import * as z from 'zod'
 import { DpmError } from '../errors.js'
@@ -76,27 +76,93 @@ async function checkpointNames(folder: string): Promise<Map<number, string>> {
   return new Map(found.sort(([a], [b]) => b - a))
 }
 
+/** A checkpoint that cannot be used, and why. */
+export interface CheckpointFault {
+  readonly path: string
+  readonly fault: string
+}
+
+/** The newest whole checkpoint of a folder, and those that should have been it. */
+export interface CheckpointSurvey {
+  readonly path: string | undefined
+  readonly faults: readonly CheckpointFault[]
+}
+
 /**
  * The newest checkpoint of a folder that is complete: the one `latest.json` names, or, when that is missing or bad, the
  * one with the highest step; `warn` hears what was passed over.
  * @returns its path, or undefined when there is none.
  */
 export async function findLatest(folder: string, warn: Warn = emitWarning): Promise<string | undefined> {
-  const named = await namedLatest(folder, warn)
-  if (named !== undefined) return named
-  for (const name of (await checkpointNames(folder)).values()) {
-    const path = join(folder, name)
-    const fault = await faultOf(path)
-    if (fault === undefined) {
-      warn(`Using ${JSON.stringify(path)}, the newest complete checkpoint in its folder.`)
-      return path
-    }
-    warn(`Passed over ${JSON.stringify(path)}: ${fault}`)
-  }
-  return undefined
+  return (await surveyCheckpoints(folder, warn)).path
 }
 
-async function namedLatest(folder: string, warn: Warn): Promise<string | undefined> {
+async function surveyCheckpoints(folder: string, warn: Warn): Promise<CheckpointSurvey> {
+  const named = await namedLatest(folder, warn)
+  if (typeof named === 'string') return { path: named, faults: [] }
+  const faults: CheckpointFault[] = named ? [named] : []
+  for (const name of (await checkpointNames(folder)).values()) {
+    const path = join(folder, name)
+    const fault = path === named?.path ? named.fault : await faultOf(path)
+    if (fault === undefined) {
+      warn(`Using ${JSON.stringify(path)}, the newest complete checkpoint in its folder.`)
+      return { path, faults }
+    }
+    if (path !== named?.path) {
+      warn(`Passed over ${JSON.stringify(path)}: ${fault}`)
+      faults.push({ path, fault })
+    }
+  }
+  return { path: undefined, faults }
+}
+
+/** Behind the name of a checkpoint that cannot be used: no later one takes its place. */
+const brokenEnding = '.broken'
+
+/**
+ * The checkpoint that a run goes on from; undefined where none was ever written. Broken ones that the run would come to write
+ * again are put aside as `step-….safetensors.broken`, and `warn` hears of it.
+ * @throws DpmError DPM_FILE_INVALID where there are checkpoints and none is whole, naming each and what is wrong with it;
+ *   DPM_WRITE_FAILED.
+ */
+export async function findResumable(folder: string, warn: Warn): Promise<string | undefined> {
+  const { path, faults } = await surveyCheckpoints(folder, warn)
+  if (path === undefined && faults.length > 0) {
+    const list = faults.map(({ path: broken, fault }) => `${basename(broken)}: ${fault}`).join('\n')
+    throw new DpmError(
+      'DPM_FILE_INVALID',
+      `None of the checkpoints in ${JSON.stringify(folder)} can be used, so the run cannot go on:\n${list}\nPut a whole copy of one in its place, or begin a new run in another folder; to begin this one anew, move what is in there elsewhere first.`,
+      { details: { path: folder, faults } },
+    )
+  }
+  const latest = path === undefined ? -1 : (stepOfName(basename(path)) ?? -1)
+  for (const [step, name] of await checkpointNames(folder)) {
+    const broken = join(folder, name)
+    if (step <= latest || (await faultOf(broken)) === undefined) continue
+    const aside = await freeName(`${broken}${brokenEnding}`)
+    await rename(broken, aside).catch((error: unknown) => {
+      throw writeFailure(aside, error)
+    })
+    warn(
+      `The run goes on from step ${latest}: ${JSON.stringify(broken)} cannot be used and is kept as ${basename(aside)}.`,
+    )
+  }
+  return path
+}
+
+async function freeName(path: string): Promise<string> {
+  for (let number = 1; ; number++) {
+    const name = number === 1 ? path : `${path}.${number}`
+    const isFree = await stat(name).then(
+      () => false,
+      (error: unknown) => systemCode(error) === 'ENOENT',
+    )
+    if (isFree) return name
+  }
+}
+
+/** What `latest.json` points to, or what is wrong with that; undefined where there is none that can be read. */
+async function namedLatest(folder: string, warn: Warn): Promise<string | CheckpointFault | undefined> {
   const pointer = join(folder, latestName)
   let file: string
   try {
@@ -106,10 +172,11 @@ async function namedLatest(folder: string, warn: Warn): Promise<string | undefin
     if (!missing) warn(`${JSON.stringify(pointer)} cannot be read as a pointer to a checkpoint; looking at the files.`)
     return undefined
   }
-  const fault = await faultOf(join(folder, file))
-  if (fault === undefined) return join(folder, file)
+  const path = join(folder, file)
+  const fault = await faultOf(path)
+  if (fault === undefined) return path
   warn(`${JSON.stringify(pointer)} points to ${file}, which cannot be used: ${fault}`)
-  return undefined
+  return { path, fault }
 }
 
 async function faultOf(path: string): Promise<string | undefined> {

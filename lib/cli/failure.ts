@@ -1,4 +1,4 @@
-/** What a user sees when a command fails, and the exit code: 1 failed, 2 wrong usage, 130 or 143 interrupted. */
+/** What a user sees when a command fails, and the exit code: 1 failed, 2 wrong usage, 129, 130 or 143 interrupted. */
 import { DpmError, type DpmErrorCode } from '../errors.js'
 import { printableLines } from '../show.js'
 import type { CommonFlags } from './flags.js'

@@ -1,12 +1,12 @@
 /**
- * Ctrl-C, and the SIGTERM of a scheduler: the first one asks the work to stop, which may then save what it has; the
- * second ends the process at once.
+ * Ctrl-C, the SIGTERM of a scheduler, and the SIGHUP of a terminal that is closed: the first one asks the work to stop, which
+ * may then save what it has; the second ends the process at once.
  */
 
-type StopSignal = 'SIGINT' | 'SIGTERM'
-
-/** By convention 128 + the signal's number. */
-const exitCodes: Readonly<Record<StopSignal, number>> = { SIGINT: 130, SIGTERM: 143 }
+/** By convention the exit code is 128 + the signal's number. */
+const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
+type StopSignal = keyof typeof exitCodes
+const stopSignals = Object.keys(exitCodes) as readonly StopSignal[]
 
 /** Why work was cancelled: the reason of the AbortSignal, and so the cause of its DPM_ABORTED. */
 export class Interruption extends Error {
@@ -32,10 +32,10 @@ export async function interruptible<Result>(
     onInterrupt?.()
     controller.abort(new Interruption(name))
   }
-  process.on('SIGINT', stop).on('SIGTERM', stop)
+  for (const name of stopSignals) process.on(name, stop)
   try {
     return await work(controller.signal)
   } finally {
-    process.removeListener('SIGINT', stop).removeListener('SIGTERM', stop)
+    for (const name of stopSignals) process.removeListener(name, stop)
   }
 }

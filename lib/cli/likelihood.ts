@@ -166,7 +166,9 @@ async function readStored(path: string, flags: LikelihoodFlags): Promise<Stored>
     )
   }
   const split = hasSplit ? [{ path: ['split'], value: flags.split ?? 'test' }] : []
-  const changed = assign(trained as Record<string, unknown>, [...split, ...(flags.data ?? [])])
+  const { startedInOf, withWholePaths } = await import('../training/started-in.js')
+  const whole = await withWholePaths(trained, await startedInOf(path))
+  const changed = assign(whole as Record<string, unknown>, [...split, ...(flags.data ?? [])])
   const settings = parseOptions(dataSchema, changed, 'the data set of the run and --data')
   return {
     path: checkpoint.path,

@@ -30,7 +30,7 @@ Examples:
   dpm-torch recipes                            what else there is to train
   dpm-torch list                               every schedule, sampler, … by name
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (129 by a closed terminal, 143 by SIGTERM).`
 
 export function createProgram(): Command {
   const program = new Command('dpm-torch')

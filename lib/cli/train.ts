@@ -5,6 +5,7 @@ import { DpmError } from '../errors.js'
 import { type Assignment, assign } from '../options/assign.js'
 import { formatDuration, progressLine } from '../training/progress.js'
 import type { RunSettings } from '../training/run-options.js'
+import { describeSkipped } from '../training/skipped-examples.js'
 import type { TrainStep } from '../training/train-step.js'
 import type { Trainer } from '../training/trainer.js'
 import { type CommonFlags, deviceFlag, jsonFlag, precisionFlag, seedFlag, setFlag, wholeNumber } from './flags.js'
@@ -37,7 +38,8 @@ Examples:
 A value of --set is JSON or else text; items of a list are reached by index (training.averaging.0.decay=0.999); with
 nothing after the = an option is taken out. \`dpm-torch recipes --options\` lists all options.
 
-Ctrl-C stops at once, and writes a checkpoint first; the second one does not wait for it.`
+Ctrl-C stops at once, and writes a checkpoint first, as an error and a closed terminal do; the second one does not wait
+for it. What is printed then says how to go on.`
 
 export function trainCommand(): Command {
   return new Command('train')
@@ -138,7 +140,7 @@ async function trainTo(
     const seconds = (performance.now() - startedAt) / 1000
     await printEnd(trainer, { out, first, step, written, seconds, loss: loss.mean }, flags, line)
   } catch (error) {
-    if (error instanceof DpmError && error.cause instanceof Interruption) await printStop(trainer, out, line)
+    await printStop(trainer, out, line, error)
     throw error
   }
 }
@@ -170,7 +172,8 @@ async function printEnd(trainer: Trainer, end: RunEnd, flags: TrainFlags, line: 
   const pictures = written.filter((path) => path !== checkpoint)
   line.clear()
   if (flags.json) {
-    printLine(JSON.stringify({ out, step, steps: step - first, seconds, loss, checkpoint, pictures }))
+    const skipped = trainer.skipped.length
+    printLine(JSON.stringify({ out, step, steps: step - first, seconds, loss, skipped, checkpoint, pictures }))
     return
   }
   if (step === first) {
@@ -178,6 +181,7 @@ async function printEnd(trainer: Trainer, end: RunEnd, flags: TrainFlags, line: 
       `Nothing is left to train: all ${count(step)} steps of the budget are done. For more: --resume --set budget.steps=${2 * step}`,
     )
   } else printLine(`Trained ${count(step - first)} steps in ${formatDuration(seconds)}.`)
+  if (trainer.skipped.length > 0) printLine(skippedText(trainer))
   if (checkpoint !== undefined) printLine(`  checkpoint  ${shown(checkpoint)}`)
   for (const [index, path] of pictures.entries()) {
     printLine(`  ${index === 0 ? 'pictures' : '        '}    ${shown(path)}`)
@@ -185,11 +189,28 @@ async function printEnd(trainer: Trainer, end: RunEnd, flags: TrainFlags, line: 
   printLine(`Draw ${examplesWord(trainer.dataSet)} from it: npx dpm-torch sample ${quoted(out)}`)
 }
 
-async function printStop(trainer: Trainer, out: string, line: StatusLine): Promise<void> {
+/** What became of a run that an error or a signal ended, and the command that goes on with it. */
+async function printStop(trainer: Trainer, out: string, line: StatusLine, error: unknown): Promise<void> {
+  const { stopped, step } = trainer
+  if (!stopped) return
   const checkpoint = await latestCheckpoint(trainer)
-  const at = checkpoint === undefined ? 'no checkpoint yet' : shown(checkpoint)
-  line.print(`Stopped after step ${count(trainer.step)}: ${at}.`)
-  line.print(`Go on with: npx dpm-torch train --resume --out ${quoted(out)}`)
+  if (step === 0) {
+    line.print('Stopped before the first update: there is nothing to go on from.')
+    return
+  }
+  line.print(
+    `Stopped after step ${count(step)}: ${checkpoint === undefined ? 'no checkpoint yet' : shown(checkpoint)}.`,
+  )
+  const isInterrupted = error instanceof DpmError && error.cause instanceof Interruption
+  if (isInterrupted && stopped.failure !== undefined) line.print(`error: ${error.message}`)
+  if (trainer.skipped.length > 0) line.print(skippedText(trainer))
+  const changes = Object.entries(stopped.cure).map(([path, value]) => ` --set ${path}=${value}`)
+  line.print(`Go on with: npx dpm-torch train --resume --out ${quoted(out)}${changes.join('')}`)
+}
+
+function skippedText({ skipped, folder }: Trainer): string {
+  const near = skipped.map((one) => ({ ...one, place: shown(one.place) }))
+  return `${describeSkipped(near)}${folder ? ` (all are in ${shown(folder.skipped)})` : ''}`
 }
 
 async function latestCheckpoint(trainer: Trainer): Promise<string | undefined> {

@@ -7,6 +7,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import * as z from 'zod'
 import { DpmError, throwIfAborted } from '../errors.js'
+import { pathOption } from '../options/path-option.js'
 import { defineDataSet, type OpenContext } from './define-data-set.js'
 import { checkLabels, MemoryDataSet } from './memory-data-set.js'
 import { missingOr } from './missing.js'
@@ -18,8 +19,7 @@ const page = 'https://www.cs.toronto.edu/~kriz/cifar.html'
 
 const cifar10Schema = z.strictObject({
   kind: z.literal('cifar10'),
-  path: z
-    .string()
+  path: pathOption()
     .default('data/cifar10')
     .describe(`folder of the .bin files or of ${archiveName}, or a path to that archive`),
   split: z.enum(['train', 'test']).default('train').describe('50,000 pictures to train on, or 10,000 to test with'),

@@ -8,6 +8,7 @@ import { DpmError, throwIfAborted } from '../errors.js'
 import { readFailure } from '../files/file-failure.js'
 import { resizeKernels } from '../images/decode.js'
 import { cutSheet, decodeSheet } from '../images/sheet.js'
+import { pathOption } from '../options/path-option.js'
 import { defineDataSet } from './define-data-set.js'
 import { MemoryDataSet } from './memory-data-set.js'
 
@@ -32,8 +33,7 @@ const emojiSchema = z.strictObject({
     .enum(resizeKernels)
     .default('lanczos3')
     .describe('resize kernel; lanczos3 keeps eyes and mouths at 16 pixels'),
-  folder: z
-    .string()
+  folder: pathOption()
     .nullable()
     .default(null)
     .describe(`folder of the package ${packageName}; null: as the program, then dpm-torch, would import it`),

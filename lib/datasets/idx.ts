@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import type { ZlibOptions } from 'node:zlib'
 import * as z from 'zod'
 import { DpmError, throwIfAborted } from '../errors.js'
+import { pathOption } from '../options/path-option.js'
 import { defineDataSet } from './define-data-set.js'
 import { checkLabels, MemoryDataSet } from './memory-data-set.js'
 import { missingOr } from './missing.js'
@@ -19,10 +20,10 @@ const classNames = {
 
 const idxSchema = z.strictObject({
   kind: z.literal('idx'),
-  folder: z.string().default('data/mnist').describe('folder of the published files, e.g. train-images-idx3-ubyte.gz'),
+  folder: pathOption().default('data/mnist').describe('folder of the published files, e.g. train-images-idx3-ubyte.gz'),
   split: z.enum(['train', 'test']).default('train').describe('which of the published files'),
-  images: z.string().nullable().default(null).describe('an image file, instead of folder and split'),
-  labels: z.string().nullable().default(null).describe('its label file; without one the images have no classes'),
+  images: pathOption().nullable().default(null).describe('an image file, instead of folder and split'),
+  labels: pathOption().nullable().default(null).describe('its label file; without one the images have no classes'),
   padding: z.int().min(0).max(64).default(0).describe('black pixels added on every side: 2 makes 32×32 of 28×28'),
   names: z
     .union([z.enum(['digits', 'fashion']), z.array(z.string()).min(1)])

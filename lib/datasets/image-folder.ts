@@ -7,6 +7,7 @@ import { readFailure, systemCode } from '../files/file-failure.js'
 import { eachConcurrently } from '../images/concurrently.js'
 import { decodeImage, imageFits, resizeKernels } from '../images/decode.js'
 import { toPlanes } from '../images/planes.js'
+import { pathOption } from '../options/path-option.js'
 import type { CorruptExample, DataSet } from './data-set.js'
 import { defineDataSet } from './define-data-set.js'
 import { findImages, imageExtensions } from './folder-walk.js'
@@ -15,7 +16,7 @@ import { missingOr } from './missing.js'
 
 const imageFolderSchema = z.strictObject({
   kind: z.literal('image-folder'),
-  folder: z.string().describe('folder of the pictures'),
+  folder: pathOption().describe('folder of the pictures'),
   size: z.int().min(1).max(4096).default(64).describe('height and width in pixels that every picture is brought to'),
   channels: z
     .union([z.literal(1), z.literal(3)])
@@ -165,7 +166,7 @@ class ImageFolder implements DataSet {
       throw new DpmError(
         'DPM_DATA_INVALID',
         `Cannot decode the picture ${path}: ${reasonOf(error)}. Remove or mend it, or set \`corrupt\` to "skip".`,
-        { cause: error, details: { path, index } },
+        { cause: error, details: { path, index, cure: { 'data.corrupt': 'skip' } } },
       )
     }
   }

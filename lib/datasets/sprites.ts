@@ -6,6 +6,7 @@ import * as z from 'zod'
 import { DpmError, throwIfAborted } from '../errors.js'
 import { eachConcurrently } from '../images/concurrently.js'
 import { toPlanes } from '../images/planes.js'
+import { pathOption } from '../options/path-option.js'
 import type { DataSet } from './data-set.js'
 import { defineDataSet } from './define-data-set.js'
 import { checkIndex, checkRead, exampleSize, MemoryDataSet } from './memory-data-set.js'
@@ -13,12 +14,10 @@ import { NpyFile } from './npy.js'
 
 const spritesSchema = z.strictObject({
   kind: z.literal('sprites'),
-  images: z
-    .string()
+  images: pathOption()
     .default('data/sprites/sprites_1788_16x16.npy')
     .describe('file of N×H×W×C uint8, with 1 or 3 channels'),
-  labels: z
-    .string()
+  labels: pathOption()
     .nullable()
     .default('data/sprites/sprite_labels_nc_1788_16x16.npy')
     .describe('file of N×K one-hot labels; null: no classes'),

@@ -4,6 +4,7 @@ import { extname } from 'node:path'
 import * as z from 'zod'
 import { DpmError } from '../errors.js'
 import { nearest } from '../options/options.js'
+import { pathOption } from '../options/path-option.js'
 import { parseCsv } from './csv.js'
 import { defineDataSet } from './define-data-set.js'
 import { missingOr } from './missing.js'
@@ -12,7 +13,7 @@ import { vectorDataSet } from './vectors.js'
 
 const tableSchema = z.strictObject({
   kind: z.literal('table'),
-  file: z.string().default('data/table.csv').describe('.csv, or .npy of N×columns numbers'),
+  file: pathOption().default('data/table.csv').describe('.csv, or .npy of N×columns numbers'),
   columns: z
     .array(z.string().min(1))
     .min(1)

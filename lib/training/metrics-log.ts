@@ -25,14 +25,17 @@ const maximumLineLength = 100_000
 
 export class MetricsLog {
   readonly path: string
+  /** Of the last line when it was opened; -1 where there was none. */
+  readonly lastStep: number
   readonly #file: FileHandle
   /** Bytes of whole lines. */
   #length: number
   /** The append before, so that lines never mix. */
   #tail: Promise<void> = Promise.resolve()
 
-  private constructor(path: string, file: FileHandle, length: number) {
+  private constructor(path: string, file: FileHandle, length: number, lastStep: number) {
     this.path = path
+    this.lastStep = lastStep
     this.#file = file
     this.#length = length
   }
@@ -43,10 +46,10 @@ export class MetricsLog {
    * @throws DpmError DPM_WRITE_FAILED.
    */
   static async open(path: string, lastStep = Number.POSITIVE_INFINITY): Promise<MetricsLog> {
-    await keepWholeLines(path, lastStep)
+    const last = await keepWholeLines(path, lastStep)
     try {
       const file = await open(path, 'a')
-      return new MetricsLog(path, file, (await file.stat()).size)
+      return new MetricsLog(path, file, (await file.stat()).size, last)
     } catch (error) {
       throw writeFailure(path, error)
     }
@@ -128,23 +131,32 @@ function finiteOrNot(value: unknown): unknown {
   return typeof value === 'string' && Object.hasOwn(nonFinite, value) ? nonFinite[value] : value
 }
 
-/** Rewrites the log if it holds anything but whole records up to a step. */
-async function keepWholeLines(path: string, lastStep: number): Promise<void> {
+/** Rewrites the log if it holds anything but whole records up to a step. @returns the step of the last record; -1 without. */
+async function keepWholeLines(path: string, lastStep: number): Promise<number> {
   let spotless = true
+  let last = -1
   try {
-    for await (const line of linesOf(path)) spotless &&= line.whole && isKept(line, lastStep)
+    for await (const line of linesOf(path)) {
+      const step = keptStep(line, lastStep)
+      spotless &&= line.whole && step !== undefined
+      last = step ?? last
+    }
   } catch (error) {
-    if (error instanceof DpmError && error.code === 'DPM_FILE_MISSING') return
+    if (error instanceof DpmError && error.code === 'DPM_FILE_MISSING') return last
     throw error
   }
   if (!spotless) await writeAtomically(path, keptLines(path, lastStep))
+  return last
 }
 
-function isKept({ text }: Line, lastStep: number): boolean {
-  const record = parseRecord(text)
-  return record !== undefined && record.step <= lastStep
+/** The step of a line that stays. */
+function keptStep({ text }: Line, lastStep: number): number | undefined {
+  const step = parseRecord(text)?.step
+  return step !== undefined && step <= lastStep ? step : undefined
 }
 
 async function* keptLines(path: string, lastStep: number): AsyncGenerator<Uint8Array> {
-  for await (const line of linesOf(path)) if (isKept(line, lastStep)) yield Buffer.from(`${line.text}\n`)
+  for await (const line of linesOf(path)) {
+    if (keptStep(line, lastStep) !== undefined) yield Buffer.from(`${line.text}\n`)
+  }
 }

@@ -6,6 +6,7 @@ import type { ImageShape } from '../datasets/data-set.js'
 import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { DpmError } from '../errors.js'
 import type { RunFolder } from './run-folder.js'
+import { nonFiniteName } from './run-places.js'
 
 export interface NonFiniteCase {
   readonly folder: RunFolder | undefined
@@ -33,15 +34,16 @@ export async function writeNonFiniteBatch({
     process.objective.timeOf({ seed, epoch: batch.epochs[slot] ?? 0, example, step: batch.step, slot, slots }),
   )
   const bad = losses.flatMap((loss, i) => (Number.isFinite(loss) ? [] : [i]))
-  const path = folder && join(folder.path, `non-finite-step-${String(step).padStart(8, '0')}.safetensors`)
+  const path = folder && join(folder.path, nonFiniteName(step))
   const vector = (name: string, values: ArrayLike<number>) => ({
     name,
     dtype: 'F64' as const,
     shape: [values.length],
     read: async () => new Uint8Array(Float64Array.from(values).buffer),
   })
+  let unwritten = ''
   if (path) {
-    await writeSafetensors(
+    const written = writeSafetensors(
       path,
       [
         {
@@ -57,6 +59,10 @@ export async function writeNonFiniteBatch({
       ],
       { format: 'dpm-torch non-finite batch', step: String(step) },
     )
+    // What went wrong first is what is told.
+    await written.catch((error: unknown) => {
+      unwritten = ` Its batch is not kept: ${error instanceof Error ? error.message : String(error)}`
+    })
   }
   const culprits =
     bad.length > 0
@@ -71,7 +77,7 @@ export async function writeNonFiniteBatch({
   return new DpmError(
     'DPM_NON_FINITE',
     `The ${bad.length > 0 ? 'loss' : 'gradient'} of step ${step} is not finite; the weights are those of step ${step - 1}.${culprits}` +
-      `${path ? ` The batch is in ${path}.` : ''} Lower the learning rate, use precision bfloat16 or float32, or clip the gradient; --resume goes on from the last checkpoint.`,
+      `${unwritten || (path ? ` The batch is in ${path}.` : '')} Lower the learning rate, use precision bfloat16 or float32, or clip the gradient.`,
     { details: { step, path, examples: bad.map((i) => batch.indices[i]), times: bad.map((i) => times[i]) } },
   )
 }

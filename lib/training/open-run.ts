@@ -1,6 +1,6 @@
 /** Opens a run, new or resumed, in the order in which things may be refused: nothing is left behind when one is. */
 import { Checkpoint } from '../checkpoints/checkpoint.js'
-import { findLatest } from '../checkpoints/checkpoint-folder.js'
+import { findResumable } from '../checkpoints/checkpoint-folder.js'
 import type { JsonObject } from '../checkpoints/migrations.js'
 import type { DataSet } from '../datasets/data-set.js'
 import { openDataSet } from '../datasets/list.js'
@@ -21,7 +21,9 @@ import { requirePreviews } from './previews.js'
 import { RunFolder } from './run-folder.js'
 import { RunJournal } from './run-journal.js'
 import type { RunSettings } from './run-options.js'
+import { SkippedExamples } from './skipped-examples.js'
 import { removeLaterSnapshots, requirePowerAverages } from './snapshots.js'
+import { startedHere, withWholePaths } from './started-in.js'
 import { requireSameData, TrainState } from './train-state.js'
 import { newSettings, resumedSettings, type TrainerOptions } from './trainer-options.js'
 import { requireVectors } from './vector-run.js'
@@ -34,6 +36,7 @@ export interface OpenRun {
   readonly condition: Condition | undefined
   readonly folder: RunFolder | undefined
   readonly journal: RunJournal | undefined
+  readonly skipped: SkippedExamples
   /** `cpu` or `cuda:N`. */
   readonly device: string
   readonly state: TrainState
@@ -43,6 +46,8 @@ export interface OpenRun {
   /** Updates that are made, and the seconds that they took. */
   readonly step: number
   readonly seconds: number
+  /** The checkpoint that the run goes on from; undefined of a new one. */
+  readonly checkpoint: string | undefined
 }
 
 /** What must be closed where a later part fails. */
@@ -64,6 +69,7 @@ export async function openRun(options: TrainerOptions): Promise<OpenRun> {
     if (parts.state) parts.state.dispose()
     else parts.network?.dispose()
     await parts.dataSet?.close()
+    await parts.folder?.discard()
     parts.folder?.close()
     throw error
   }
@@ -85,11 +91,16 @@ async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
   }
   if (out !== undefined && resume) parts.folder = await RunFolder.resume(out)
   else if (out !== undefined) await RunFolder.refuseUsed(out)
-  const settings = fresh ?? resumedSettings(parts.folder, rest)
+  // Whether there is anything to go on from, too.
+  const latest = parts.folder && (await findResumable(parts.folder.checkpoints, warn))
+  const settings = placed(fresh ?? resumedSettings(parts.folder, rest), out)
   const process = createProcess(settings.diffusion)
   requirePowerAverages(settings.training.averaging, settings.checkpoints.snapshots.everySteps)
   const device = await resolveDevice(settings.device)
-  const dataSet = await openDataSet(settings.data, { signal, progress: onOpen })
+  const dataSet = await openDataSet(
+    await withWholePaths(settings.data, { startedIn: settings.startedIn, run: out }, warn),
+    { signal, progress: onOpen },
+  )
   parts.dataSet = dataSet
   for (const remark of dataSet.remarks ?? []) warn(remark)
   requireVectors(settings, dataSet)
@@ -112,16 +123,17 @@ async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
   throwIfAborted(signal)
 
   let [step, seconds] = [0, 0]
-  if (resume && parts.folder) {
-    const latest = await findLatest(parts.folder.checkpoints, warn)
+  let journalState: unknown
+  if (parts.folder) {
     if (latest === undefined) warn(`${parts.folder.path} has no checkpoint yet: the run begins anew.`)
     else {
       await using checkpoint = await Checkpoint.open(latest)
       requireSameData(checkpoint, dataSet, classes.length > 0)
-      await state.restore(checkpoint)
+      await state.restore(checkpoint, warn)
       await restoreLearned(checkpoint, process.learners)
       step = checkpoint.step
       seconds = Number(checkpoint.progress['seconds'] ?? 0)
+      journalState = checkpoint.progress['journal']
     }
     await removeLaterSnapshots(parts.folder.path, step)
     await parts.folder.writeConfig(settings as unknown as JsonObject)
@@ -129,8 +141,15 @@ async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
     parts.folder = await RunFolder.create(out, settings as unknown as JsonObject)
   }
   const { folder } = parts
-  if (folder) parts.journal = await RunJournal.open(folder, settings.log, resume ? step : undefined)
+  if (folder)
+    parts.journal = await RunJournal.open(folder, settings.log, resume ? { step, state: journalState } : undefined)
+  const skipped = await SkippedExamples.open(folder?.skipped)
   const { journal } = parts
   const known = { settings, process, dataSet, condition, device, budget, learningRate, warn }
-  return { ...known, folder, journal, state, step, seconds }
+  return { ...known, folder, journal, skipped, state, step, seconds, checkpoint: latest }
+}
+
+/** A run in a folder keeps where it was started; one of 0.1.0 learns it when it goes on. */
+function placed(settings: RunSettings, out: string | undefined): RunSettings {
+  return out === undefined || settings.startedIn ? settings : { ...settings, startedIn: startedHere(out) }
 }

@@ -10,6 +10,7 @@ import { writeAnimation } from '../images/animation.js'
 import type { ImageGrid } from '../images/grid.js'
 import { Images } from '../images/image-batch.js'
 import { isClassifier, knownClasses } from '../networks/list.js'
+import type { OpenRun } from './open-run.js'
 import type { RunFolder } from './run-folder.js'
 import type { RunJournal } from './run-journal.js'
 import type { RunSettings } from './run-options.js'
@@ -57,6 +58,54 @@ export function requirePreviews(settings: RunSettings, dataSet: DataSet): void {
       `The run's pictures could not be drawn: ${error.message} Change \`previews\` or \`diffusion\`, or draw none with \`previews.everySteps\` 0.`,
       { cause: error },
     )
+  }
+}
+
+/** What a run draws from: its first averaged copy. @throws DpmError DPM_INVALID_OPTION of a classifier. */
+export function sourceOf({ settings, state, process, dataSet, device, condition }: OpenRun): Source {
+  const { network, precision } = settings
+  if (isClassifier(network)) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `The network "${network.kind}" is a classifier, which draws no images. Guide another model by its checkpoint: \`NoisyClassifier.load\`.`,
+    )
+  }
+  return {
+    network: state.averaged,
+    device,
+    precision,
+    process,
+    image: dataSet,
+    classes: knownClasses(network, dataSet.classes),
+    nullClass: network.nullClass,
+    conditionChannels: state.network.settings.conditionChannels,
+    condition,
+  }
+}
+
+/**
+ * Numbers that overflow while a picture is drawn end no run, whose loss is watched on its own: the picture is left out. Any other
+ * error ends it, and names the options by which the run goes on without pictures.
+ */
+export async function drawOrLeaveOut(
+  draw: () => Promise<string>,
+  step: number,
+  warn: (message: string) => void,
+): Promise<string | undefined> {
+  try {
+    return await draw()
+  } catch (error) {
+    if (!(error instanceof DpmError) || error.code === 'DPM_ABORTED') throw error
+    if (error.code !== 'DPM_NON_FINITE') {
+      const details = { cure: { 'previews.everySteps': 0 }, ...error.details }
+      throw new DpmError(error.code, `The picture of step ${step} could not be drawn. ${error.message}`, {
+        cause: error.cause ?? error,
+        details,
+        nativeStack: error.nativeStack,
+      })
+    }
+    warn(`A picture of step ${step} is left out, and training goes on: ${error.message}`)
+    return undefined
   }
 }
 

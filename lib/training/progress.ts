@@ -77,6 +77,8 @@ export interface ProgressValues {
   /** Passes over the data so far; the pass under way counts. */
   readonly epoch?: number | undefined
   readonly epochs?: number | undefined
+  /** Examples that could not be decoded and were replaced. */
+  readonly skippedExamples?: number | undefined
 }
 
 /**
@@ -84,13 +86,14 @@ export interface ProgressValues {
  * @param width columns of the terminal: parts that do not fit are left out, the last first.
  */
 export function progressLine(values: ProgressValues, width = Number.POSITIVE_INFINITY): string {
-  const { step, total, loss, imagesPerSecond, etaSeconds, epoch, epochs } = values
+  const { step, total, loss, imagesPerSecond, etaSeconds, epoch, epochs, skippedExamples } = values
   const parts = [
     total === undefined
       ? `step ${grouped(step)}`
       : `step ${grouped(step)} of ${grouped(total)} (${percent(step, total)} %)`,
     epoch === undefined ? '' : `epoch ${grouped(epoch)}${epochs === undefined ? '' : ` of ${grouped(epochs)}`}`,
     loss === undefined ? '' : `loss ${formatLoss(loss)}`,
+    skippedExamples ? `${grouped(skippedExamples)} skipped` : '',
     imagesPerSecond === undefined ? '' : `${formatSpeed(imagesPerSecond)} images/s`,
     etaSeconds === undefined ? '' : `${formatDuration(etaSeconds)} left`,
   ].filter((part) => part !== '')

@@ -15,6 +15,7 @@ import { budgetSchema } from './budget.js'
 import { learningRateSchema } from './learning-rate.js'
 import { optimizerSchema } from './optimizer.js'
 import { snapshotsSchema } from './snapshots.js'
+import { startedInSchema } from './started-in.js'
 
 const trainingSchema = z.strictObject({
   batch: z.int().min(1).max(65_536).default(64).describe('images per update'),
@@ -91,6 +92,7 @@ export const runSchema = z.strictObject({
     .max(Number.MAX_SAFE_INTEGER)
     .default(0)
     .describe('all randomness of the run is a function of it'),
+  startedIn: startedInSchema,
   device: z
     .string()
     .regex(devicePattern, { error: 'Expected auto, cpu, cuda or cuda:N' })

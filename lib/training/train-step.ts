@@ -1,3 +1,6 @@
+import type { OpenRun } from './open-run.js'
+import type { SpeedEstimator } from './progress.js'
+
 /** One finished update. */
 export interface TrainStep {
   /** Finished updates, this one included. */
@@ -18,6 +21,27 @@ export interface TrainStep {
   readonly fraction: number
   readonly imagesPerSecond: number | undefined
   readonly etaSeconds: number | undefined
+  /** Examples of the run so far that could not be decoded and were replaced, where the data is read with `corrupt: 'skip'`. */
+  readonly skippedExamples: number
   /** Pictures and checkpoints that were written right after this update. */
   readonly written: readonly string[]
+}
+
+type Share = Pick<TrainStep, 'totalSteps' | 'epochs' | 'fraction' | 'imagesPerSecond' | 'etaSeconds'>
+
+/** How much of a run's budget is used after `step` updates in so many seconds, and how fast the rest goes. */
+export function shareOf(
+  { budget, settings, dataSet }: Pick<OpenRun, 'budget' | 'settings' | 'dataSet'>,
+  step: number,
+  seconds: number,
+  speed: SpeedEstimator,
+): Share {
+  const { epochs, images } = settings.budget
+  return {
+    totalSteps: budget.totalSteps,
+    epochs: epochs ?? (images === undefined ? undefined : images / dataSet.length),
+    fraction: budget.fraction(step, seconds),
+    imagesPerSecond: speed.imagesPerSecond,
+    etaSeconds: budget.secondsLeft(step, seconds, speed.stepsPerSecond),
+  }
 }

@@ -5,6 +5,7 @@ import { DpmError } from '../errors.js'
 import { overlay, readRecipe } from './recipes.js'
 import type { RunFolder } from './run-folder.js'
 import { type RunOptions, type RunSettings, runOptions } from './run-options.js'
+import { withChangedPathsWhole } from './started-in.js'
 
 export interface TrainerPlace {
   /** The run folder; without one nothing is written. */
@@ -53,7 +54,8 @@ export function resumedSettings(folder: RunFolder | undefined, options: Record<s
   const config = (folder?.config ?? {}) as Record<string, unknown>
   const place = resolve(folder?.path ?? '.', 'config.json')
   const before = runOptions.parse(config, place)
-  const after = runOptions.parse(overlay(config, changes), place)
+  const given = runOptions.parse(overlay(config, changes), place)
+  const after = { ...given, data: withChangedPathsWhole(before.data, given.data), startedIn: before.startedIn }
   const changed: string[] = fixedParts.filter((part) => JSON.stringify(before[part]) !== JSON.stringify(after[part]))
   if (before.training.batch !== after.training.batch) changed.push('training.batch')
   if (changed.length === 0) return after
