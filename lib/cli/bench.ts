@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import type { Benchmark, BenchmarkProgress } from '../benchmark/benchmark.js'
 import type { PublishedShape } from '../datasets/define-data-set.js'
 import { DpmError } from '../errors.js'
+import type { Written } from '../files/output-places.js'
 import { type Assignment, assign } from '../options/assign.js'
 import type { RunSettings } from '../training/run-options.js'
 import { benchmarkLines, profileLines } from './bench-table.js'
@@ -71,11 +72,10 @@ async function run(recipe: string, flags: BenchFlags): Promise<void> {
   const { settings, shape } = await resolveRun(recipe, flags)
   const { benchmark } = await import('../benchmark/benchmark.js')
   const out = flags.out ?? (flags.profile ? 'profile' : undefined)
-  if (out !== undefined) {
-    const { makeFolder } = await import('../files/make-folder.js')
-    // Before anything is measured: a folder that cannot be made should not cost a run.
-    await makeFolder(out)
-  }
+  const { OutputPlaces } = await import('../files/output-places.js')
+  const { requireFolderName } = await import('../files/name-endings.js')
+  if (out !== undefined) requireFolderName(out, '--out')
+  await using _ = await OutputPlaces.open(out === undefined ? [] : [{ name: '--out', path: out, kind: 'folder' }])
   const line = new StatusLine()
   await interruptible(
     async (signal) => {
@@ -91,9 +91,11 @@ async function run(recipe: string, flags: BenchFlags): Promise<void> {
         onProgress,
       })
       line.clear()
-      const files = out === undefined ? [] : await writeFiles(out, result, flags.profile === true)
+      const { files, failure } = out === undefined ? noFiles : await writeFiles(out, result, flags.profile === true)
       if (flags.json) printLine(JSON.stringify({ ...(flags.profile ? result : withoutProfiles(result)), files }))
       else printLine([...benchmarkLines(result), ...profiles(result, flags), ...files].join('\n'))
+      // What was measured is printed although it cannot be written.
+      if (failure) throw failure.error
     },
     () => line.print('Stopping.'),
   ).finally(() => line.clear())
@@ -156,17 +158,18 @@ function withoutProfiles(result: Benchmark): object {
   return { ...result, training: brief(result.training), evaluation: brief(result.evaluation) }
 }
 
-/** @returns what was written. */
-async function writeFiles(folder: string, result: Benchmark, draws: boolean): Promise<string[]> {
-  const { writeAtomically } = await import('../files/atomic-write.js')
+const noFiles: Written = { files: [], failure: undefined }
+
+async function writeFiles(folder: string, result: Benchmark, draws: boolean): Promise<Written> {
+  const { writeEach } = await import('../files/output-places.js')
   const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
-  const contents: [name: string, bytes: Uint8Array][] = [['bench.json', encode(`${JSON.stringify(result, null, 2)}\n`)]]
-  if (draws) {
-    const { profileChart } = await import('../benchmark/profile-chart.js')
-    const { chartPicture } = await import('../images/chart.js')
-    const chart = profileChart(result)
-    contents.push(['profile.svg', encode(chart)], ['profile.png', await chartPicture(chart)])
-  }
-  for (const [name, bytes] of contents) await writeAtomically(join(folder, name), bytes)
-  return contents.map(([name]) => join(folder, name))
+  const chart = async (): Promise<string> => (await import('../benchmark/profile-chart.js')).profileChart(result)
+  const picture = async (): Promise<Uint8Array> => (await import('../images/chart.js')).chartPicture(await chart())
+  return writeEach({
+    [join(folder, 'bench.json')]: async () => encode(`${JSON.stringify(result, null, 2)}\n`),
+    ...(draws && {
+      [join(folder, 'profile.svg')]: async () => encode(await chart()),
+      [join(folder, 'profile.png')]: picture,
+    }),
+  })
 }

@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import type { DataSet } from '../datasets/data-set.js'
 import type { DataSettings } from '../datasets/list.js'
+import type { InputPlace } from '../files/output-places.js'
 import { type Assignment, assign } from '../options/assign.js'
 import { type CommonFlags, jsonFlag, seedFlag, setFlag, wholeNumber } from './flags.js'
 import { interruptible } from './interrupt.js'
@@ -45,8 +46,11 @@ export function dataCommand(): Command {
 async function run(name: string, flags: DataFlags): Promise<void> {
   const { openDataSet } = await import('../datasets/list.js')
   const { imageFormatOf } = await import('../images/encode.js')
-  if (flags.out !== undefined) imageFormatOf(flags.out)
+  const { OutputPlaces } = await import('../files/output-places.js')
+  if (flags.out !== undefined) imageFormatOf(flags.out, '--out')
   const settings = await resolveData(name, flags)
+  const place = flags.out === undefined ? [] : [{ name: '--out', path: flags.out, kind: 'file' } as const]
+  await using _ = await OutputPlaces.open(place, await inputsOf(settings))
   const line = new StatusLine()
   const progress = (what: string) => (done: number, total: number) =>
     line.show(() => `${what} ${settings.kind}: ${count(done)} of ${count(total)}`)
@@ -54,6 +58,7 @@ async function run(name: string, flags: DataFlags): Promise<void> {
     async (signal) => {
       const dataSet = await openDataSet(settings, { signal, progress: progress('opening') })
       try {
+        if (flags.out !== undefined) await requireRoom(dataSet, flags.out, flags)
         const isChecked = flags.check === true || dataSet.length <= checkedLength
         if (isChecked) await readAll(dataSet, signal, progress('reading'))
         line.clear()
@@ -68,6 +73,29 @@ async function run(name: string, flags: DataFlags): Promise<void> {
     },
     () => line.print('Stopping.'),
   ).finally(() => line.clear())
+}
+
+/** Files that the settings name are read, and in a folder of pictures whatever lies there. */
+async function inputsOf(settings: DataSettings): Promise<InputPlace[]> {
+  const { stat } = await import('node:fs/promises')
+  const named = Object.entries(settings).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
+  const found = await Promise.all(
+    named.map(async ([option, path]): Promise<InputPlace[]> => {
+      const entry = await stat(path).catch(() => undefined)
+      const isWhole = entry?.isDirectory() === true && settings.kind === 'image-folder'
+      return entry?.isFile() || isWhole ? [{ name: `data.${option}`, path, kind: isWhole ? 'closed' : 'run' }] : []
+    }),
+  )
+  return found.flat()
+}
+
+/** Before all is read: whether as many examples fit into the picture. */
+async function requireRoom(dataSet: DataSet, path: string, flags: DataFlags): Promise<void> {
+  if (dataSet.columns) return
+  const { requireGridFits } = await import('../images/grid.js')
+  const { imageFormatOf } = await import('../images/encode.js')
+  const { channels, height, width, length } = dataSet
+  requireGridFits([Math.min(flags.count, length), channels, height, width], {}, imageFormatOf(path), '--count')
 }
 
 /** A kind of data set comes first; a recipe's data next. Corrupt pictures are counted here, not fatal. */

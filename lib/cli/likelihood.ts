@@ -1,6 +1,6 @@
 /** `dpm-torch likelihood`: bits per dimension of a run on images of its data. */
 import { readdir } from 'node:fs/promises'
-import { dirname, extname, join } from 'node:path'
+import { extname, join } from 'node:path'
 import { Command, Option } from 'commander'
 import type { DataSettings } from '../datasets/list.js'
 import { DpmError } from '../errors.js'
@@ -88,6 +88,7 @@ async function run(path: string, flags: LikelihoodFlags): Promise<void> {
       `Expected a name that ends in .json for \`--out\` but received "${flags.out}".`,
     )
   }
+  const { OutputPlaces } = await import('../files/output-places.js')
   const { Diffusion } = await import('../generation/diffusion.js')
   const { openDataSet } = await import('../datasets/list.js')
   const { evaluateLikelihood } = await import('../evaluation/likelihood.js')
@@ -97,6 +98,8 @@ async function run(path: string, flags: LikelihoodFlags): Promise<void> {
   await interruptible(
     async (signal) => {
       const stored = await readStored(path, flags)
+      const place = flags.out ?? (await freeName(path, flags.method ?? 'ode'))
+      await using _ = await OutputPlaces.open([{ name: '--out', path: place, kind: 'file' }], [{ name: '<run>', path }])
       using model = await Diffusion.load(stored.path, {
         ...(flags.device === undefined ? {} : { device: flags.device }),
         ...(flags.precision === undefined ? {} : { precision: flags.precision }),
@@ -131,9 +134,12 @@ async function run(path: string, flags: LikelihoodFlags): Promise<void> {
           weights: flags.weights ?? 'default',
         }
         const seconds = (performance.now() - startedAt) / 1000
+        // Named when all is done, so that no result replaces another.
         const file = flags.out ?? (await freeName(path, kind))
-        await writeResult(file, { ...result, protocol, seconds })
-        print({ ...result, protocol }, file, seconds, flags)
+        const failure = await writeResult(file, { ...result, protocol, seconds }).catch((error: unknown) => ({ error }))
+        // What may have taken hours is printed although it cannot be written.
+        print({ ...result, protocol }, failure ? undefined : file, seconds, flags)
+        if (failure) throw failure.error
       } finally {
         await dataSet.close()
       }
@@ -201,17 +207,15 @@ async function freeName(path: string, kind: string): Promise<string> {
 
 async function writeResult(file: string, result: unknown): Promise<void> {
   const { writeAtomically } = await import('../files/atomic-write.js')
-  const { makeFolder } = await import('../files/make-folder.js')
-  await makeFolder(dirname(file))
   await writeAtomically(file, new TextEncoder().encode(`${JSON.stringify(result, undefined, 2)}\n`))
 }
 
 type Reported = Omit<LikelihoodResult, 'protocol'> & { readonly protocol: object }
 
-function print(result: Reported, file: string, seconds: number, flags: LikelihoodFlags): void {
+function print(result: Reported, file: string | undefined, seconds: number, flags: LikelihoodFlags): void {
   const { bitsPerDimension, standardError, details, protocol } = result
   if (flags.json) {
-    printLine(JSON.stringify({ file, bitsPerDimension, standardError, details, protocol, seconds }))
+    printLine(JSON.stringify({ file: file ?? null, bitsPerDimension, standardError, details, protocol, seconds }))
     return
   }
   const error = standardError === null ? '' : ` ± ${standardError.toFixed(4)}`
@@ -219,7 +223,7 @@ function print(result: Reported, file: string, seconds: number, flags: Likelihoo
   for (const text of columns([...detailRows[details.kind](details as never), ...protocolRows(protocol)])) {
     printLine(`  ${text}`)
   }
-  printLine(file)
+  if (file !== undefined) printLine(file)
 }
 
 type Rows = readonly (readonly [string, string])[]

@@ -6,6 +6,7 @@ import type { LikelihoodCheck } from '../evaluation/selftest/likelihood-checks.j
 import type { NativeCheck } from '../evaluation/selftest/native-pass.js'
 import type { SamplerCheck } from '../evaluation/selftest/sampler-check.js'
 import type { Selftest, SelftestProgress } from '../evaluation/selftest/selftest.js'
+import type { Written } from '../files/output-places.js'
 import { formatDuration } from '../training/progress.js'
 import { type CommonFlags, jsonFlag } from './flags.js'
 import { interruptible } from './interrupt.js'
@@ -44,9 +45,10 @@ export function selftestCommand(): Command {
 async function run(names: readonly string[], flags: SelftestFlags): Promise<void> {
   const { runSelftest, selftestParts } = await import('../evaluation/selftest/selftest.js')
   selftestParts(names)
-  const { makeFolder } = await import('../files/make-folder.js')
-  // Before anything is measured: a folder that cannot be made should not cost a run.
-  await makeFolder(flags.out)
+  const { OutputPlaces } = await import('../files/output-places.js')
+  const { requireFolderName } = await import('../files/name-endings.js')
+  requireFolderName(flags.out, '--out')
+  await using _ = await OutputPlaces.open([{ name: '--out', path: flags.out, kind: 'folder' }])
   const line = new StatusLine()
   const native = flags.native && (await addonIsThere(line))
   const startedAt = performance.now()
@@ -56,9 +58,11 @@ async function run(names: readonly string[], flags: SelftestFlags): Promise<void
         line.show(() => progressText(progress, (performance.now() - startedAt) / 1000))
       const result = await runSelftest({ names, native, signal, onProgress })
       line.clear()
-      const files = await writeResults(flags.out, result)
+      const { files, failure } = await writeResults(flags.out, result)
       printLine(flags.json ? JSON.stringify({ ...result, files }) : [...report(result), '', ...files].join('\n'))
       if (!result.passes) process.exitCode = 1
+      // What was measured is printed although it cannot be written.
+      if (failure) throw failure.error
     },
     () => line.print('Stopping.'),
   ).finally(() => line.clear())
@@ -84,20 +88,20 @@ function progressText({ part, fraction }: SelftestProgress, seconds: number): st
   return `selftest · ${part} · ${Math.floor(100 * fraction)} %${left}`
 }
 
-/** @returns what was written. */
-async function writeResults(folder: string, result: Selftest): Promise<string[]> {
+async function writeResults(folder: string, result: Selftest): Promise<Written> {
   const { selftestChart } = await import('../evaluation/selftest/selftest-chart.js')
-  const { writeAtomically } = await import('../files/atomic-write.js')
-  const contents: [name: string, bytes: Uint8Array][] = [
-    ['selftest.json', new TextEncoder().encode(`${JSON.stringify(result, null, 2)}\n`)],
-  ]
+  const { writeEach } = await import('../files/output-places.js')
+  const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
   const chart = selftestChart(result)
-  if (chart !== undefined) {
-    const { chartPicture } = await import('../images/chart.js')
-    contents.push(['selftest.svg', new TextEncoder().encode(chart)], ['selftest.png', await chartPicture(chart)])
-  }
-  for (const [name, bytes] of contents) await writeAtomically(join(folder, name), bytes)
-  return contents.map(([name]) => join(folder, name))
+  const picture = async (drawing: string): Promise<Uint8Array> =>
+    (await import('../images/chart.js')).chartPicture(drawing)
+  return writeEach({
+    [join(folder, 'selftest.json')]: async () => encode(`${JSON.stringify(result, null, 2)}\n`),
+    ...(chart !== undefined && {
+      [join(folder, 'selftest.svg')]: async () => encode(chart),
+      [join(folder, 'selftest.png')]: () => picture(chart),
+    }),
+  })
 }
 
 function report({ samplers, likelihoods, native, budgets, passes }: Selftest): string[] {

@@ -29,10 +29,7 @@ export async function writeAtomically(path: string, data: Bytes): Promise<void> 
   const { target, mode, stream } = await destination(path)
   if (stream) return writeThrough(target, path, data)
   const folder = dirname(target)
-  const temporary = join(
-    folder,
-    `.${basename(target).slice(0, 100)}.${process.pid}-${processPlace()}-${randomName()}.part`,
-  )
+  const temporary = join(folder, temporaryOf(target))
   const file = await refused(path, open(temporary, 'wx', mode))
   try {
     try {
@@ -80,11 +77,54 @@ async function isAbandoned(path: string, name: string): Promise<boolean> {
   return found !== undefined && Date.now() - found.mtimeMs > abandonedMilliseconds
 }
 
+/**
+ * Whether a file could be written now: refuses what `writeAtomically` would, before there is anything to write. It leaves nothing
+ * behind, and takes away what writes to this folder, cut short, have left. The folder must exist.
+ * @throws DpmError DPM_WRITE_FAILED naming the path, the reason and the cure.
+ */
+export async function tryWriting(path: string): Promise<void> {
+  const { target, device, stream } = await destination(path)
+  if (device) return tryDevice(target, path)
+  if (stream) return
+  await tryFolder(dirname(target), path)
+}
+
+/** The same of any file in a folder. @param path what an error names; the folder when absent. */
+export async function tryFolder(folder: string, path = folder): Promise<void> {
+  await sweepTemporaries(folder, true).catch(() => undefined)
+  const trial = join(folder, temporaryOf('trial'))
+  const file = await refused(path, open(trial, 'wx'))
+  try {
+    // A byte, since a full disk may still have room for names.
+    await refused(path, file.write(Uint8Array.of(0)))
+  } finally {
+    await file.close().catch(() => undefined)
+    await unlink(trial).catch(() => undefined)
+  }
+}
+
+/** Of a device a write of nothing says whether it takes anything: /dev/full does not. */
+async function tryDevice(target: string, path: string): Promise<void> {
+  const file = await refused(path, open(target, 'w'))
+  try {
+    await refused(path, file.writev([new Uint8Array(0)]))
+  } finally {
+    await file.close().catch(() => undefined)
+  }
+}
+
+/** A name that no other write has. 60 characters are at most 180 bytes, of the 255 that a name may have. */
+function temporaryOf(target: string): string {
+  return `.${basename(target).slice(0, 60)}.${process.pid}-${processPlace()}-${randomName()}.part`
+}
+
 interface Destination {
   readonly target: string
   /** Permissions of the file that is replaced. */
   readonly mode: number | undefined
   readonly stream: boolean
+  /** A stream that can be opened without waiting for who reads it. */
+  readonly device: boolean
 }
 
 async function destination(path: string): Promise<Destination> {
@@ -92,9 +132,12 @@ async function destination(path: string): Promise<Destination> {
     const target = await realpath(path)
     const found = await stat(target)
     if (found.isDirectory()) throw Object.assign(new Error('is a folder'), { code: 'EISDIR' })
-    return { target, mode: found.isFile() ? found.mode & 0o777 : undefined, stream: !found.isFile() }
+    const isFile = found.isFile()
+    return { target, mode: isFile ? found.mode & 0o777 : undefined, stream: !isFile, device: found.isCharacterDevice() }
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return { target: resolve(path), mode: undefined, stream: false }
+    if (systemCode(error) === 'ENOENT') {
+      return { target: resolve(path), mode: undefined, stream: false, device: false }
+    }
     throw writeFailure(path, error)
   }
 }

@@ -15,6 +15,9 @@ export interface AnimationOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Sizes in a GIF have 16 bits. */
+const longestSide = 65_535
+
 /** Pixels that the palette is chosen from; more make the choice slower, not better. */
 const paletteSamples = 1 << 16
 
@@ -34,6 +37,9 @@ export async function encodeAnimation(frames: readonly Picture[], options: Anima
         `Expected frames of one shape but one is ${shapeOf(frame)} and the first is ${shapeOf(first)}.`,
       )
     }
+  }
+  if (Math.max(first.width, first.height) > longestSide) {
+    throw expected(`sides of ${longestSide} pixels at most, as GIF has them,`, 'frames', shapeOf(first))
   }
   for (const [name, time] of Object.entries({ frameMilliseconds, lastFrameMilliseconds })) {
     if (!(time >= 10 && time <= 655_350)) throw expected('milliseconds from 10 to 655350', name, time)

@@ -15,6 +15,19 @@ export interface Picture {
 export const imageFormats = ['png', 'jpeg', 'webp'] as const
 export type ImageFormat = (typeof imageFormats)[number]
 
+/** Pixels of a side at most: of the format itself (JPEG, WebP), or of its usual decoder (libpng). */
+const longestSides: Readonly<Record<ImageFormat, number>> = { png: 1_000_000, jpeg: 65_500, webp: 16_383 }
+/** Pixels at most that sharp, and so we, open again: 0x3fff². */
+const mostPixels = 0x3fff ** 2
+
+/** Why a picture of this size cannot be written; undefined where it can. */
+export function sizeFault(format: ImageFormat, height: number, width: number): string | undefined {
+  const longest = longestSides[format]
+  if (Math.max(height, width) > longest) return `${format} has sides of ${longest} pixels at most`
+  if (height * width > mostPixels) return `${mostPixels} pixels are the most that a picture may have`
+  return undefined
+}
+
 export interface EncodeOptions {
   /** Default `png`. */
   readonly format?: ImageFormat
@@ -31,6 +44,8 @@ export async function encodeImage(picture: Picture, options: EncodeOptions = {})
     throw expected('a whole number from 1 to 100', 'quality', quality)
   }
   const { width, height, channels } = picture
+  const fault = sizeFault(format, height, width)
+  if (fault) throw expected('a picture that can be written', 'size', `${width}×${height}`, `${capital(fault)}.`)
   const sharp = await loadSharp()
   const image = sharp(toPixels(picture.data, channels, width * height), {
     raw: { width, height, channels: channels === 1 ? 1 : 3 },
@@ -52,11 +67,18 @@ const formatsByExtension: Readonly<Record<string, ImageFormat>> = {
   '.webp': 'webp',
 }
 
-/** The format that a file's name asks for. */
-export function imageFormatOf(path: string): ImageFormat {
+/** Endings of the pictures that are written. */
+export const pictureEndings = Object.keys(formatsByExtension)
+
+/** The format that a file's name asks for. @param name of the option, for the error */
+export function imageFormatOf(path: string, name = 'path'): ImageFormat {
   const format = formatsByExtension[extname(path).toLowerCase()]
-  if (!format) throw expected(`a name that ends in ${Object.keys(formatsByExtension).join(', ')}`, 'path', path)
+  if (!format) throw expected(`a name that ends in ${pictureEndings.join(', ')}`, name, path)
   return format
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
 /** @throws DpmError DPM_INVALID_ARGUMENT when the bytes are not such a picture. */

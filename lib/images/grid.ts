@@ -1,7 +1,15 @@
 /** Many small images → one large picture that a person can look at. */
 import { expected } from '../errors.js'
 import { writeAtomically } from '../files/atomic-write.js'
-import { checkPicture, type EncodeOptions, encodeImage, imageFormatOf, type Picture } from './encode.js'
+import {
+  checkPicture,
+  type EncodeOptions,
+  encodeImage,
+  type ImageFormat,
+  imageFormatOf,
+  type Picture,
+  sizeFault,
+} from './encode.js'
 
 /** N uint8 images, N×C×H×W. */
 export interface PictureBatch {
@@ -52,18 +60,55 @@ export class ImageGrid implements Picture {
   }
 }
 
-/** Lays images out row by row, in their order. */
-export function makeGrid(images: PictureBatch, options: GridOptions = {}): ImageGrid {
-  const [count, channels, height, width] = checkBatch(images)
+/** How a grid is laid out, in pixels. */
+interface GridLayout {
+  readonly columns: number
+  readonly padding: number
+  readonly scale: number
+  readonly gridHeight: number
+  readonly gridWidth: number
+}
+
+function layOut([count, , height, width]: PictureBatch['shape'], options: GridOptions): GridLayout {
   const columns = whole('columns', options.columns ?? Math.ceil(Math.sqrt(count)), 1)
   const padding = whole('padding', options.padding ?? 2, 0)
-  const background = whole('background', options.background ?? 255, 0, 255)
   const scale = whole('scale', options.scale ?? Math.max(1, Math.ceil(visibleSize / Math.max(height, width))), 1)
+  const gridHeight = padding + Math.ceil(count / columns) * (height * scale + padding)
+  const gridWidth = padding + columns * (width * scale + padding)
+  return { columns, padding, scale, gridHeight, gridWidth }
+}
+
+/**
+ * Refuses a grid that would be too large a picture, before there is any of it.
+ * @param name of the option that says how many images, for the error
+ * @throws DpmError DPM_INVALID_OPTION
+ */
+export function requireGridFits(
+  shape: PictureBatch['shape'],
+  options: GridOptions,
+  format: ImageFormat,
+  name = 'count',
+): void {
+  const { gridHeight, gridWidth } = layOut(shape, options)
+  const fault = sizeFault(format, gridHeight, gridWidth)
+  if (fault === undefined) return
+  throw expected(
+    'fewer images in one picture',
+    name,
+    shape[0],
+    `Their grid would be ${gridWidth}×${gridHeight} pixels, and ${fault}. Write files, or several grids.`,
+    'DPM_INVALID_OPTION',
+  )
+}
+
+/** Lays images out row by row, in their order. @throws DpmError DPM_INVALID_OPTION for more than a picture holds. */
+export function makeGrid(images: PictureBatch, options: GridOptions = {}): ImageGrid {
+  const [count, channels, height, width] = checkBatch(images)
+  const { columns, padding, scale, gridHeight, gridWidth } = layOut(images.shape, options)
+  const background = whole('background', options.background ?? 255, 0, 255)
+  requireGridFits(images.shape, options, 'png')
   const cellHeight = height * scale
   const cellWidth = width * scale
-  const rows = Math.ceil(count / columns)
-  const gridHeight = padding + rows * (cellHeight + padding)
-  const gridWidth = padding + columns * (cellWidth + padding)
   const data = new Uint8Array(channels * gridHeight * gridWidth).fill(background)
   for (let image = 0; image < count; image++) {
     const top = padding + Math.floor(image / columns) * (cellHeight + padding)

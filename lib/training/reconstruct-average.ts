@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Checkpoint, type CheckpointTensor, writeCheckpointTo } from '../checkpoints/checkpoint.js'
 import type { JsonObject } from '../checkpoints/migrations.js'
 import { DpmError, expected, throwIfAborted } from '../errors.js'
+import { OutputPlaces } from '../files/output-places.js'
 import type { AveragingSettings } from './averaging.js'
 import { largestDeviation, type PowerAverage, reconstruct } from './power-profile.js'
 import { snapshotFiles, snapshotFolder } from './snapshots.js'
@@ -48,6 +49,7 @@ export async function reconstructAverage(run: string, options: ReconstructOption
   if (!out.endsWith('.safetensors')) {
     throw expected('a name that ends in .safetensors', 'out', out, '', 'DPM_INVALID_OPTION')
   }
+  await using _ = await OutputPlaces.open([{ name: 'out', path: out, kind: 'file' }], [{ name: 'run', path: run }])
   // A step in both folders is the same average twice: the snapshot's will do.
   const files = new Map([
     ...(await snapshotFiles(join(run, 'checkpoints'))),

@@ -20,6 +20,8 @@ export interface Exported {
 export interface ExportDefinition {
   readonly name: string
   readonly description: string
+  /** What `out` is. */
+  readonly makes: 'file' | 'folder'
   /** @throws DpmError DPM_INVALID_OPTION for a model that the format cannot hold, DPM_WRITE_FAILED */
   write(request: ExportRequest): Promise<Exported>
 }

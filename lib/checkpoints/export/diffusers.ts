@@ -2,14 +2,14 @@
  * A pipeline folder of diffusers, which `UNet2DModel.from_pretrained`, `DDPMPipeline.from_pretrained` and
  * `DDIMPipeline.from_pretrained` open: networks `unet-2d`, and `unet` where its settings have the same in theirs.
  */
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 import type { ImageShape } from '../../datasets/data-set.js'
 import { diffusionSchema } from '../../diffusion/diffusion-options.js'
 import { DpmError, expected } from '../../errors.js'
 import { writeAtomically } from '../../files/atomic-write.js'
-import { makeFolder } from '../../files/make-folder.js'
+import { makeFolder, removeEmpty } from '../../files/make-folder.js'
 import { networkSchema } from '../../networks/list.js'
 import { type Unet2dSettings, unet2d } from '../../networks/unet-2d.js'
 import { parseOptions } from '../../options/options.js'
@@ -34,6 +34,7 @@ type Model = z.output<typeof modelSchema>
 export const diffusers = defineExport({
   name: 'diffusers',
   description: 'a pipeline folder of diffusers: UNet2DModel and scheduler, for networks unet-2d and unet',
+  makes: 'folder',
   async write({ checkpoint, weights, out }) {
     const { image } = checkpoint
     const model = parseOptions(modelSchema, checkpoint.settings, checkpoint.path)
@@ -59,11 +60,19 @@ export const diffusers = defineExport({
       },
     }
     const weightsPath = join(out, 'unet/diffusion_pytorch_model.safetensors')
-    for (const folder of ['unet', 'scheduler']) await makeFolder(join(out, folder))
-    const sources = weightsOf(checkpoint, weights, settings.blockOutChannels.length)
-    await writeSafetensors(weightsPath, sources, { format: 'pt' })
-    for (const [name, content] of Object.entries(files)) {
-      await writeAtomically(join(out, name), Buffer.from(`${JSON.stringify(content, null, 2)}\n`))
+    const made = await Promise.all(['unet', 'scheduler'].map((folder) => makeFolder(join(out, folder))))
+    try {
+      const sources = weightsOf(checkpoint, weights, settings.blockOutChannels.length)
+      await writeSafetensors(weightsPath, sources, { format: 'pt' })
+      for (const [name, content] of Object.entries(files)) {
+        await writeAtomically(join(out, name), Buffer.from(`${JSON.stringify(content, null, 2)}\n`))
+      }
+    } catch (error) {
+      // Half of a pipeline would stand in the way of the next try.
+      for (const name of [weightsPath, ...Object.keys(files).map((file) => join(out, file))])
+        await rm(name, { force: true })
+      await removeEmpty(made.flat())
+      throw error
     }
     return {
       paths: [weightsPath, ...Object.keys(files).map((name) => join(out, name))],

@@ -1,6 +1,7 @@
 /** Writes the model of a run or checkpoint in the form of another program. */
-import { realpath } from 'node:fs/promises'
 import { expected } from '../../errors.js'
+import { requireFolderName, requireNoOtherEnding } from '../../files/name-endings.js'
+import { OutputPlaces } from '../../files/output-places.js'
 import { readCheckpoint } from '../checkpoint-folder.js'
 import type { ExportDefinition } from './define-export.js'
 import { exporters } from './list.js'
@@ -31,9 +32,6 @@ export async function exportCheckpoint(run: string, options: ExportOptions): Pro
     throw expected(`one of ${Object.keys(known).join(', ')}`, 'format', format, '', 'DPM_INVALID_OPTION')
   }
   await using checkpoint = await readCheckpoint(run)
-  if ((await realpath(out).catch(() => undefined)) === (await realpath(checkpoint.path))) {
-    throw expected('another file than the checkpoint', 'out', out, 'Choose another name.', 'DPM_INVALID_OPTION')
-  }
   const chosen = options.weights ?? (checkpoint.averages > 0 ? 0 : 'trained')
   const weights = chosen === 'trained' ? 'network' : `average.${chosen}`
   if (checkpoint.names(weights).length === 0) {
@@ -41,6 +39,16 @@ export async function exportCheckpoint(run: string, options: ExportOptions): Pro
     const choices = last < 0 ? 'trained' : `trained, or an index from 0 to ${last}`
     throw expected(choices, 'weights', chosen, '', 'DPM_INVALID_OPTION')
   }
+  requireName[exporter.makes](out)
+  await using _ = await OutputPlaces.open(
+    [{ name: 'out', path: out, kind: exporter.makes }],
+    [{ name: 'run', path: run }],
+  )
   const { paths, notes = [] } = await exporter.write({ checkpoint, weights, out })
   return { paths, format, weights, notes }
+}
+
+const requireName: Readonly<Record<ExportDefinition['makes'], (out: string) => void>> = {
+  file: (out) => requireNoOtherEnding(out, 'out', ['.safetensors']),
+  folder: (out) => requireFolderName(out, 'out'),
 }

@@ -9,6 +9,7 @@ import { defineExport } from './define-export.js'
 export const plainSafetensors = defineExport({
   name: 'safetensors',
   description: 'one file of weights under their own names, the settings in its metadata',
+  makes: 'file',
   async write({ checkpoint, weights, out }) {
     const { settings, image, classes, step } = checkpoint
     const { network, diffusion, condition, precision } = settings

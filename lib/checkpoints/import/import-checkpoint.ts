@@ -1,10 +1,11 @@
 /** Makes a checkpoint of our own from a model of another program: read its settings, hold its tensors to them, convert. */
-import { realpath } from 'node:fs/promises'
 import { basename } from 'node:path'
 import * as z from 'zod'
 import { diffusionSchema } from '../../diffusion/diffusion-options.js'
 import { isLearned } from '../../diffusion/posterior.js'
 import { DpmError, expected } from '../../errors.js'
+import { requireNoOtherEnding } from '../../files/name-endings.js'
+import { OutputPlaces } from '../../files/output-places.js'
 import { precisions } from '../../native/device.js'
 import { knownClasses, networkSchema } from '../../networks/list.js'
 import { Network, type Parameter } from '../../networks/network.js'
@@ -63,7 +64,11 @@ const modelParts = Object.keys(modelSchema.shape)
  */
 export async function importCheckpoint(sourcePath: string, options: ImportOptions): Promise<ImportReport> {
   await using source = await ImportSource.open(sourcePath)
-  await requireApart(sourcePath, options.out)
+  requireNoOtherEnding(options.out, 'out', ['.safetensors'])
+  await using _ = await OutputPlaces.open(
+    [{ name: 'out', path: options.out, kind: 'file' }],
+    [{ name: 'source', path: sourcePath, kind: 'folder' }],
+  )
   const importer = await importerOf(source, options.format)
   const isModel = ({ path }: Assignment): boolean => modelParts.includes(path[0] ?? '')
   const set = options.set ?? []
@@ -176,11 +181,4 @@ function convertedTensor(name: string, parameter: Parameter, model: ImportedMode
       return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     },
   }
-}
-
-/** A source that is replaced by what is made of it is lost. */
-async function requireApart(source: string, out: string): Promise<void> {
-  const [from, to] = await Promise.all([realpath(source), realpath(out).catch(() => undefined)])
-  if (from !== to) return
-  throw expected('another file than the one imported', 'out', out, 'Choose another name.', 'DPM_INVALID_OPTION')
 }

@@ -1,0 +1,36 @@
+/** What a path's ending says of it, where an option takes files of some kinds, or a folder. */
+import { statSync } from 'node:fs'
+import { extname } from 'node:path'
+import { expected } from '../errors.js'
+
+/** Endings of files that a user may hope for: none of them is meant as the name of a folder. */
+const fileEndings = new Set(
+  (
+    '.png .jpg .jpeg .jpe .jfif .webp .gif .apng .bmp .tif .tiff .avif .heic .heif .jxl .jp2 .svg .ico .ppm .pgm .pnm .tga .psd .exr .pdf ' +
+    '.mp4 .webm .avi .mov .mkv .csv .tsv .txt .npy .npz .json .jsonl .parquet .arrow .xlsx .h5 .hdf5 .mat .pkl .zip .tar .gz .tgz ' +
+    '.safetensors .pt .pth .bin .ckpt .onnx .gguf .msgpack'
+  ).split(' '),
+)
+
+/** The lower-case ending of a file's name; an empty string of what is plainly a folder: it is there, or its name ends in a slash. */
+export function endingOf(path: string): string {
+  if (/[\\/]$/.test(path) || path === '') return ''
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+  return isFolder ? '' : extname(path).toLowerCase()
+}
+
+/**
+ * Holds the path of a folder that is to be made to a name that is none of a file.
+ * @param choices what else the option takes, for the error. @throws DpmError DPM_INVALID_OPTION
+ */
+export function requireFolderName(path: string, name: string, choices = 'a folder'): void {
+  if (!fileEndings.has(endingOf(path))) return
+  throw expected(choices, name, path, 'For a folder of that name end it with a slash.', 'DPM_INVALID_OPTION')
+}
+
+/** Holds the path of a file to the endings of its kind; a name without a known ending passes too. @throws DpmError DPM_INVALID_OPTION */
+export function requireNoOtherEnding(path: string, name: string, own: readonly string[]): void {
+  const ending = extname(path).toLowerCase()
+  if (own.includes(ending) || !fileEndings.has(ending)) return
+  throw expected(`a name that ends in ${own.join(', ')}`, name, path, '', 'DPM_INVALID_OPTION')
+}
