@@ -83,7 +83,9 @@ async function inputsOf(settings: DataSettings): Promise<InputPlace[]> {
     named.map(async ([option, path]): Promise<InputPlace[]> => {
       const entry = await stat(path).catch(() => undefined)
       const isWhole = entry?.isDirectory() === true && settings.kind === 'image-folder'
-      return entry?.isFile() || isWhole ? [{ name: `data.${option}`, path, kind: isWhole ? 'closed' : 'run' }] : []
+      return entry?.isFile() || isWhole
+        ? [{ name: `the data (${option})`, path, kind: isWhole ? 'closed' : 'run' }]
+        : []
     }),
   )
   return found.flat()

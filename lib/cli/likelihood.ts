@@ -99,7 +99,10 @@ async function run(path: string, flags: LikelihoodFlags): Promise<void> {
     async (signal) => {
       const stored = await readStored(path, flags)
       const place = flags.out ?? (await freeName(path, flags.method ?? 'ode'))
-      await using _ = await OutputPlaces.open([{ name: '--out', path: place, kind: 'file' }], [{ name: '<run>', path }])
+      await using _ = await OutputPlaces.open(
+        [{ name: '--out', path: place, kind: 'file' }],
+        [{ name: 'the run', path }],
+      )
       using model = await Diffusion.load(stored.path, {
         ...(flags.device === undefined ? {} : { device: flags.device }),
         ...(flags.precision === undefined ? {} : { precision: flags.precision }),

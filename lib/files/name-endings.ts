@@ -1,5 +1,5 @@
 /** What a path's ending says of it, where an option takes files of some kinds, or a folder. */
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { extname } from 'node:path'
 import { expected } from '../errors.js'
 
@@ -19,13 +19,16 @@ export function endingOf(path: string): string {
   return isFolder ? '' : extname(path).toLowerCase()
 }
 
-/**
- * Holds the path of a folder that is to be made to a name that is none of a file.
- * @param choices what else the option takes, for the error. @throws DpmError DPM_INVALID_OPTION
- */
-export function requireFolderName(path: string, name: string, choices = 'a folder'): void {
-  if (!fileEndings.has(endingOf(path))) return
-  throw expected(choices, name, path, 'For a folder of that name end it with a slash.', 'DPM_INVALID_OPTION')
+/** Whether a path that is to become a folder has the name of a file. */
+export function isNamedAsFile(path: string): boolean {
+  return fileEndings.has(endingOf(path))
+}
+
+/** Holds the path of a folder that is to be made to a name that is none of a file. @throws DpmError DPM_INVALID_OPTION */
+export function requireFolderName(path: string, name: string): void {
+  // Of a file that is there the system says more.
+  if (!isNamedAsFile(path) || existsSync(path)) return
+  throw expected('a folder', name, path, 'For a folder of that name end it with a slash.', 'DPM_INVALID_OPTION')
 }
 
 /** Holds the path of a file to the endings of its kind; a name without a known ending passes too. @throws DpmError DPM_INVALID_OPTION */

@@ -19,6 +19,7 @@ export interface OutputPlace {
 
 /** What is read while the outputs are made. */
 export interface InputPlace {
+  /** As an error calls it: `the checkpoint`. */
   readonly name: string
   readonly path: string
   /**
@@ -123,11 +124,11 @@ function requireNotRead(places: readonly FoundPlace[], input: InputPlace, at: st
     // A folder may be filled further: `--out` of a run's own folder adds to it.
     const isSame = place.at === at && (place.kind === 'file' || input.kind === 'closed')
     if (!isSame && !isPart) continue
-    const what = input.kind === 'closed' ? 'come to lie in' : isPart ? 'replace a part of' : 'replace'
-    throw new DpmError(
-      'DPM_INVALID_OPTION',
-      `\`${place.name}\` ${JSON.stringify(place.path)} would ${what} what is read as \`${input.name}\`. Choose another name.`,
-    )
+    const what =
+      isPart || input.kind === 'closed'
+        ? `a place apart from the files of ${input.name}`
+        : `another file than ${input.name}`
+    throw expected(what, place.name, place.path, 'Choose another name.', 'DPM_INVALID_OPTION')
   }
 }
 

@@ -49,7 +49,7 @@ export async function reconstructAverage(run: string, options: ReconstructOption
   if (!out.endsWith('.safetensors')) {
     throw expected('a name that ends in .safetensors', 'out', out, '', 'DPM_INVALID_OPTION')
   }
-  await using _ = await OutputPlaces.open([{ name: 'out', path: out, kind: 'file' }], [{ name: 'run', path: run }])
+  await using _ = await OutputPlaces.open([{ name: 'out', path: out, kind: 'file' }], [{ name: 'the run', path: run }])
   // A step in both folders is the same average twice: the snapshot's will do.
   const files = new Map([
     ...(await snapshotFiles(join(run, 'checkpoints'))),

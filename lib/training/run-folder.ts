@@ -11,12 +11,12 @@
  *   evaluation/     what `dpm-torch likelihood` found
  *   run.lock        who is training, while someone is
  */
-import { rmdir, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { JsonObject } from '../checkpoints/migrations.js'
 import { DpmError } from '../errors.js'
 import { writeAtomically } from '../files/atomic-write.js'
-import { makeFolder } from '../files/make-folder.js'
+import { makeFolder, removeEmpty } from '../files/make-folder.js'
 import { readJson } from '../files/read-json.js'
 import { RunLock } from './run-lock.js'
 import { clearBlankRun, contentsOf, runFiles, runFolders, sweepRun } from './run-places.js'
@@ -199,11 +199,6 @@ async function makeInside(folder: string): Promise<string[]> {
     if (place.made) made.push(...(await makeFolder(join(folder, name))))
   }
   return made
-}
-
-/** Removes folders, the innermost first; one that has something in it stays. */
-async function removeEmpty(folders: readonly string[]): Promise<void> {
-  for (const folder of [...folders].reverse()) await rmdir(folder).catch(() => undefined)
 }
 
 async function readConfig(folder: string, cure: string): Promise<JsonObject> {

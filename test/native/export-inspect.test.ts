@@ -133,7 +133,9 @@ describe('export', () => {
     [['--format', 'onnx', '--out', 'x'], /one of safetensors, diffusers.*"onnx"/, 2],
     [['--format', 'safetensors', '--out', 'model.safetensors'], /another file than the checkpoint/, 2],
     [['--format', 'safetensors', '--out', 'x', '--weights', '3'], /trained, or an index from 0 to 0/, 2],
-    [['--format', 'safetensors', '--out', 'none/x'], /the folder does not exist/, 1],
+    [['--format', 'safetensors', '--out', 'model.safetensors/x'], /a part of the path is a file, not a folder/, 1],
+    [['--format', 'safetensors', '--out', 'x.png'], /ends in \.safetensors for `out`/, 2],
+    [['--format', 'diffusers', '--out', 'x.zip'], /Expected a folder for `out`/, 2],
   ])('%s is refused', async (args, message, code) => {
     const end = await run('export', 'model.safetensors', ...args)
     expect(end.stderr).toMatch(message)

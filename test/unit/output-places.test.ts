@@ -1,5 +1,14 @@
 /** Places are refused before the work, or made; what is not written to is not left behind. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
@@ -116,16 +125,18 @@ describe('what is read', () => {
   test('is not replaced: by its name, through a link, or as a part of a run', async () => {
     writeFileSync(at('x.safetensors'), 'weights')
     symlinkSync(at('x.safetensors'), at('link.safetensors'))
-    const input = { name: 'source', path: at('x.safetensors') }
+    const input = { name: 'the source', path: at('x.safetensors') }
     for (const path of [at('x.safetensors'), at('link.safetensors'), at('.', 'x.safetensors')]) {
       await expect(OutputPlaces.open([file(path)], [input])).rejects.toMatchObject({
         code: 'DPM_INVALID_OPTION',
-        message: expect.stringMatching(/would replace what is read as `source`. Choose another name/),
+        message: expect.stringMatching(
+          /^Expected another file than the source for `--out` but received .* Choose another name\.$/,
+        ),
       })
     }
-    const run = { name: 'run', path: at('run') }
+    const run = { name: 'the run', path: at('run') }
     for (const part of ['config.json', 'metrics.jsonl', 'checkpoints/step-00000001.safetensors', 'snapshots/new.bin']) {
-      await expect(OutputPlaces.open([file(at('run', part))], [run])).rejects.toThrow(/would replace a part of/)
+      await expect(OutputPlaces.open([file(at('run', part))], [run])).rejects.toThrow(/apart from the files of the run/)
     }
     expect(readdirSync(folder).sort()).toEqual(['link.safetensors', 'x.safetensors'])
   })
@@ -133,25 +144,30 @@ describe('what is read', () => {
   test('in a folder of files: what is there stays; where all is read, nothing new comes either', async () => {
     mkdirSync(at('in'))
     writeFileSync(at('in', 'old.png'), '')
-    const input = (kind: 'folder' | 'closed') => [{ name: 'source', path: at('in'), kind }]
-    await expect(OutputPlaces.open([file(at('in', 'old.png'))], input('folder'))).rejects.toThrow(/replace a part of/)
+    const input = (kind: 'folder' | 'closed') => [{ name: 'the source', path: at('in'), kind }]
+    await expect(OutputPlaces.open([file(at('in', 'old.png'))], input('folder'))).rejects.toThrow(
+      /apart from the files of the source/,
+    )
     await using _ = await OutputPlaces.open([file(at('in', 'new.png'))], input('folder'))
     for (const place of [file(at('in', 'new.png')), inFolder(at('in', 'deep')), inFolder(at('in'))]) {
-      await expect(OutputPlaces.open([place], input('closed'))).rejects.toThrow(/would come to lie in what is read/)
+      await expect(OutputPlaces.open([place], input('closed'))).rejects.toThrow(/apart from the files of the source/)
     }
     await using __ = await OutputPlaces.open([file(at('inside.png'))], input('closed'))
   })
 
   test('of a run: its folder may be added to', async () => {
-    const run = { name: 'run', path: at('run') }
+    const run = { name: 'the run', path: at('run') }
     await using _ = await OutputPlaces.open([inFolder(at('run')), file(at('run', 'samples', 'a.png'), '--gif')], [run])
   })
 })
 
 describe('a trial', () => {
-  test('leaves nothing, takes away what a killed write of the same file left, and nothing else', async () => {
+  test('leaves nothing, and takes away what killed writes left, but nothing of one that may be under way', async () => {
+    const left = at('.grid.png.0123456789ab.part')
+    writeFileSync(left, '')
+    utimesSync(left, 1e9, 1e9)
     const others = ['.other.png.0123456789ab.part', '.grid.png.notes.part', 'grid.png.part']
-    for (const name of ['.grid.png.0123456789ab.part', ...others]) writeFileSync(at(name), '')
+    for (const name of others) writeFileSync(at(name), '')
     await tryWriting(at('grid.png'))
     await tryFolder(folder)
     expect(readdirSync(folder).sort()).toEqual(others.sort())
@@ -183,8 +199,8 @@ test('each of several files is written although one fails; the first failure is 
 
 describe('names', () => {
   test.each(['grid.bmp', 'a.GIF', 'deep/table.npz', 'x.safetensors'])('%s is no folder', (path) => {
-    expect(() => requireFolderName(path, '--out', 'a picture or a folder')).toThrow(
-      /^Expected a picture or a folder for `--out` but received .* end it with a slash/,
+    expect(() => requireFolderName(path, '--out')).toThrow(
+      /^Expected a folder for `--out` but received .* end it with a slash/,
     )
   })
 

@@ -42,7 +42,7 @@ export async function exportCheckpoint(run: string, options: ExportOptions): Pro
   requireName[exporter.makes](out)
   await using _ = await OutputPlaces.open(
     [{ name: 'out', path: out, kind: exporter.makes }],
-    [{ name: 'run', path: run }],
+    [{ name: 'the checkpoint', path: run }],
   )
   const { paths, notes = [] } = await exporter.write({ checkpoint, weights, out })
   return { paths, format, weights, notes }

@@ -67,7 +67,7 @@ export async function importCheckpoint(sourcePath: string, options: ImportOption
   requireNoOtherEnding(options.out, 'out', ['.safetensors'])
   await using _ = await OutputPlaces.open(
     [{ name: 'out', path: options.out, kind: 'file' }],
-    [{ name: 'source', path: sourcePath, kind: 'folder' }],
+    [{ name: 'the source', path: sourcePath, kind: 'folder' }],
   )
   const importer = await importerOf(source, options.format)
   const isModel = ({ path }: Assignment): boolean => modelParts.includes(path[0] ?? '')
