@@ -51,7 +51,7 @@ export interface DataSet extends ImageShape {
   readonly corrupt: readonly CorruptExample[]
   /**
    * What a person should know of the data and no error says: files that were passed over, frames that are not read.
-   * Whole sentences, the same ones each time; more may follow while examples are read. Absent: nothing.
+   * Whole sentences; what only reading finds is appended while examples are read. Absent: nothing.
    */
   readonly remarks?: readonly string[] | undefined
   /** Files that are no examples, counted by their ending, the most frequent first. Absent: none. */

@@ -1,53 +1,23 @@
 /** A folder of pictures of any size and format; its sub-folders, if any, are the classes. */
 import { readFile, stat } from 'node:fs/promises'
-import { join, resolve, sep } from 'node:path'
-import * as z from 'zod'
+import { resolve } from 'node:path'
 import { DpmError, throwIfAborted } from '../errors.js'
 import { readFailure, systemCode } from '../files/file-failure.js'
+import type { RawPath } from '../files/raw-path.js'
 import { eachConcurrently } from '../images/concurrently.js'
-import { decodeImage, imageFits, resizeKernels } from '../images/decode.js'
+import { openPicture, type PictureFacts } from '../images/decode.js'
+import { decodingBytes, MemoryBudget } from '../images/memory-budget.js'
 import { toPlanes } from '../images/planes.js'
-import { pathOption } from '../options/path-option.js'
-import type { CorruptExample, DataSet } from './data-set.js'
+import { UnfitPicture } from '../images/unfit-picture.js'
+import type { CorruptExample, DataSet, PassedOver } from './data-set.js'
 import { defineDataSet } from './define-data-set.js'
-import { findImages, imageExtensions } from './folder-walk.js'
+import { findImages, within } from './folder-walk.js'
+import { classRules, type PictureClasses } from './image-classes.js'
+import { type ImageFolderSettings, imageFolderSchema } from './image-folder-options.js'
+import { FactRemarks, nothingFound, walkRemarks } from './image-folder-remarks.js'
+import { type FrameIndex, findFrames, firstFrames } from './image-frames.js'
 import { checkIndex, checkRead, closed, exampleSize } from './memory-data-set.js'
 import { missingOr } from './missing.js'
-
-const imageFolderSchema = z.strictObject({
-  kind: z.literal('image-folder'),
-  folder: pathOption().describe('folder of the pictures'),
-  size: z.int().min(1).max(4096).default(64).describe('height and width in pixels that every picture is brought to'),
-  channels: z
-    .union([z.literal(1), z.literal(3)])
-    .default(3)
-    .describe('3: sRGB; 1: luminance. Pictures of any other kind are converted'),
-  fit: z
-    .enum(imageFits)
-    .default('center-crop')
-    .describe(
-      'center-crop: the largest square in the middle; stretch: all of it, distorted; contain: all of it, with bars',
-    ),
-  kernel: z.enum(resizeKernels).default('lanczos3').describe('resize kernel'),
-  background: z
-    .string()
-    .regex(/^#[0-9a-fA-F]{6}$/, 'Expected a colour such as #ffffff')
-    .default('#ffffff')
-    .describe('colour behind transparent pixels, and of the bars of contain'),
-  autoOrient: z.boolean().default(true).describe('turn photographs as their EXIF orientation says'),
-  shrinkOnLoad: z.boolean().default(false).describe('let decoders shrink first: faster on large JPEGs, other pixels'),
-  recursive: z.boolean().default(true).describe('look into sub-folders'),
-  classes: z
-    .enum(['folders', 'none'])
-    .default('folders')
-    .describe('folders: the first level of sub-folders, where pictures are in sub-folders; none: no classes'),
-  corrupt: z
-    .enum(['error', 'skip'])
-    .default('error')
-    .describe('a picture that cannot be decoded stops the work, or is recorded and replaced by the next of its class'),
-})
-
-export type ImageFolderSettings = z.output<typeof imageFolderSchema>
 
 export const imageFolder = defineDataSet({
   name: 'image-folder',
@@ -63,20 +33,24 @@ export const imageFolder = defineDataSet({
     const root = settings.folder
     const info = await stat(root).catch(missingOr(root, 'Correct `folder`, or put the pictures there.'))
     if (!info.isDirectory()) throw new DpmError('DPM_DATA_INVALID', `Expected a folder but ${resolve(root)} is a file.`)
-    const paths = await findImages(root, settings.recursive, signal).catch((error: unknown) => {
-      throw error instanceof DpmError ? error : readFailure(root, error, 'folder')
-    })
-    if (paths.length === 0) {
-      throw new DpmError(
-        'DPM_DATA_INVALID',
-        `There are no pictures in ${resolve(root)}${settings.recursive ? ' or below it' : ''}. Looked for files that end in ${imageExtensions.join(', ')}.`,
-        { details: { folder: resolve(root) } },
-      )
-    }
+    const found = await findImages(root, settings, signal)
+    if (found.pictures.length === 0) throw nothingFound(settings, found)
+    const classes = await classRules[settings.classes](settings, found)
+    const paths = found.pictures.map((path) => within(root, path))
+    const frames = settings.frames === 'all' ? await findFrames(paths, signal, progress) : firstFrames(paths.length)
     progress?.(paths.length, paths.length)
-    return new ImageFolder(settings, paths)
+    const remarks = [...walkRemarks(settings, found), ...classes.remarks]
+    return new ImageFolder(settings, { paths, frames, classes, remarks, passedOver: found.passedOver })
   },
 })
+
+interface Contents {
+  readonly paths: readonly RawPath[]
+  readonly frames: FrameIndex
+  readonly classes: PictureClasses
+  readonly remarks: readonly string[]
+  readonly passedOver: readonly PassedOver[]
+}
 
 /** Pictures are decoded whenever they are read: on libuv's threads, a few at a time. */
 class ImageFolder implements DataSet {
@@ -86,24 +60,25 @@ class ImageFolder implements DataSet {
   readonly width: number
   readonly length: number
   readonly classes: readonly string[]
+  readonly passedOver: readonly PassedOver[]
   readonly #settings: ImageFolderSettings
-  readonly #paths: readonly string[]
-  readonly #labels: Int32Array | null
+  readonly #contents: Contents
   /** By index, so that a picture met again is neither decoded nor counted again. */
   readonly #corrupt = new Map<number, CorruptExample>()
+  readonly #facts: FactRemarks
+  readonly #budget = new MemoryBudget(decodingBytes)
   #closed = false
 
-  constructor(settings: ImageFolderSettings, paths: readonly string[]) {
+  constructor(settings: ImageFolderSettings, contents: Contents) {
     this.channels = settings.channels
     this.height = settings.size
     this.width = settings.size
-    this.length = paths.length
+    this.length = contents.frames.count
+    this.classes = contents.classes.classes
+    this.passedOver = contents.passedOver
     this.#settings = settings
-    this.#paths = paths
-    const { classes, labels } =
-      settings.classes === 'none' ? { classes: [], labels: null } : classesOf(settings.folder, paths)
-    this.classes = classes
-    this.#labels = labels
+    this.#contents = contents
+    this.#facts = new FactRemarks(settings)
   }
 
   /** In the order of their indices, which does not depend on the order of reading. */
@@ -111,9 +86,14 @@ class ImageFolder implements DataSet {
     return [...this.#corrupt.values()].sort((a, b) => a.index - b.index)
   }
 
+  get remarks(): readonly string[] {
+    return [...this.#contents.remarks, ...this.#facts.list]
+  }
+
   classOf(index: number): number {
     checkIndex(this, index)
-    return this.#labels?.[index] ?? -1
+    const { classes, frames } = this.#contents
+    return classes.labels?.[frames.pictureOf(index)] ?? -1
   }
 
   async read(indices: readonly number[], into: Uint8Array, signal?: AbortSignal): Promise<void> {
@@ -138,60 +118,107 @@ class ImageFolder implements DataSet {
       const candidate = (index + step) % this.length
       if (this.classOf(candidate) !== this.classOf(index) || this.#corrupt.has(candidate)) continue
       try {
-        return await this.#decode(candidate)
+        return await this.#decode(candidate, signal)
       } catch (error) {
         if (!(error instanceof DpmError) || error.code !== 'DPM_DATA_INVALID' || this.#settings.corrupt === 'error')
           throw error
-        const place = this.#pathOf(candidate)
-        this.#corrupt.set(candidate, { index: candidate, place, reason: reasonOf(error.cause) })
+        if (error.details['isLasting'] === false) throw error
+        this.#corrupt.set(candidate, {
+          index: candidate,
+          place: this.#placeOf(candidate),
+          reason: reasonOf(error.cause),
+        })
       }
     }
     const name = this.classes[this.classOf(index)]
+    const first = this.corrupt.find((example) => this.classOf(example.index) === this.classOf(index))
     throw new DpmError(
       'DPM_DATA_INVALID',
-      `Every picture${name === undefined ? '' : ` of the class ${name}`} in ${resolve(this.#settings.folder)} is corrupt, the first of them ${this.#pathOf(index)}.`,
+      `No picture${name === undefined ? '' : ` of the class ${name}`} in ${resolve(this.#settings.folder)} can be used; the first of them is ${first?.place}: ${first?.reason}.`,
+      { details: { corrupt: this.corrupt.slice(0, 20) } },
     )
   }
 
-  async #decode(index: number): Promise<Uint8Array> {
+  async #decode(index: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
     const path = this.#pathOf(index)
     try {
       // Read here, not by libvips, which would remember the contents of a file by its name.
-      return await decodeImage(await readFile(path), this.#settings)
+      const bytes = await readFile(path.bytes, { signal })
+      const page = this.#contents.frames.frameOf(index)
+      const picture = await openPicture(bytes, { ...this.#settings, page })
+      const decoding = this.#budget.run(picture.costBytes, async () => {
+        throwIfAborted(signal, 'Reading the data')
+        return await picture.decode()
+      })
+      const { pixels, facts } = await orAborted(decoding, signal)
+      this.#note(index, facts)
+      return pixels
     } catch (error) {
-      // A picture can be bad by itself; too many open files, say, is not its fault and must not be skipped over.
-      const code = systemCode(error)
-      if (error instanceof DpmError) throw error
-      if (code !== '' && !['ENOENT', 'EACCES', 'EIO', 'ELOOP'].includes(code)) throw readFailure(path, error)
-      throw new DpmError(
-        'DPM_DATA_INVALID',
-        `Cannot decode the picture ${path}: ${reasonOf(error)}. Remove or mend it, or set \`corrupt\` to "skip".`,
-        { cause: error, details: { path, index, cure: { 'data.corrupt': 'skip' } } },
-      )
+      throwIfAborted(signal, 'Reading the data')
+      throw this.#failure(index, path.text, error)
     }
   }
 
-  #pathOf(index: number): string {
-    return join(this.#settings.folder, this.#paths[index] ?? '')
+  #failure(index: number, path: string, error: unknown): DpmError {
+    // A picture can be bad by itself; too many open files, say, is not its fault and must not be skipped over.
+    const code = systemCode(error)
+    if (error instanceof DpmError) return error
+    if (code !== '' && !['ENOENT', 'EACCES', 'EIO', 'ELOOP', 'EISDIR'].includes(code)) return readFailure(path, error)
+    const isUnfit = error instanceof UnfitPicture
+    const isLasting = !isUnfit || error.isLasting
+    const [what, cure] = isUnfit ? ['use', error.cure] : ['decode', 'Remove or mend it.']
+    return new DpmError(
+      'DPM_DATA_INVALID',
+      `Cannot ${what} the picture ${this.#placeOf(index)}: ${reasonOf(error)}. ${cure}${isLasting ? ' Or set `corrupt` to "skip".' : ''}`,
+      {
+        cause: error,
+        details: {
+          path,
+          index,
+          isLasting,
+          cure: isLasting ? { 'data.corrupt': 'skip' } : { 'data.maxSeconds': 10 * this.#settings.maxSeconds },
+        },
+      },
+    )
+  }
+
+  #note(index: number, facts: PictureFacts): void {
+    const { frames } = this.#contents
+    const hasMore = facts.hasMore && frames.framesOf(frames.pictureOf(index)) === 1
+    this.#facts.add(this.#pathOf(index).text, { ...facts, hasMore })
+  }
+
+  #placeOf(index: number): string {
+    const frame = this.#contents.frames.frameOf(index)
+    return frame === 0 ? this.#pathOf(index).text : `${this.#pathOf(index).text}, frame ${frame}`
+  }
+
+  #pathOf(index: number): RawPath {
+    return this.#contents.paths[this.#contents.frames.pictureOf(index)] ?? { text: '', bytes: '' }
   }
 }
 
-/** Classes are the first folders of the paths; paths without one have none, and a mixture is a mistake to be told of. */
-function classesOf(root: string, paths: readonly string[]): { classes: readonly string[]; labels: Int32Array | null } {
-  const folders = paths.map((path) => (path.includes(sep) ? path.slice(0, path.indexOf(sep)) : null))
-  const loose = folders.indexOf(null)
-  if (folders.every((folder) => folder === null)) return { classes: [], labels: null }
-  if (loose >= 0) {
-    throw new DpmError(
-      'DPM_DATA_INVALID',
-      `Expected all pictures in sub-folders, one for each class, but ${join(root, paths[loose] ?? '')} is beside them. Move it, or set \`classes\` to "none".`,
-    )
+/**
+ * What the work gives, or the signal's error as soon as it fires. A decoder cannot be stopped: it goes on by itself, keeps its
+ * share of memory until its end, and what it gives is dropped.
+ */
+async function orAborted<Result>(work: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
+  if (!signal) return await work
+  let stop = (): void => undefined
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason)
+  })
+  if (signal.aborted) stop()
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    signal.removeEventListener('abort', stop)
+    aborted.catch(() => undefined)
+    work.catch(() => undefined)
   }
-  const classes = [...new Set(folders.map(String))].sort()
-  const indices = new Map(classes.map((name, index) => [name, index]))
-  return { classes, labels: Int32Array.from(folders, (folder) => indices.get(String(folder)) ?? -1) }
 }
 
 function reasonOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replace(/\.$/, '')
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0]?.replace(/\.$/, '') ?? ''
 }
