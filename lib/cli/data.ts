@@ -141,7 +141,7 @@ async function readAll(
 }
 
 function print(dataSet: DataSet, settings: DataSettings, isChecked: boolean, flags: DataFlags): void {
-  const { name, length, classes, corrupt, remarks = [], passedOver = [] } = dataSet
+  const { name, length, classes, corrupt, remarks = [], reading = [], passedOver = [] } = dataSet
   const counts = new Array<number>(classes.length).fill(0)
   if (classes.length > 0) {
     for (let index = 0; index < length; index++) {
@@ -163,6 +163,8 @@ function print(dataSet: DataSet, settings: DataSettings, isChecked: boolean, fla
         checked: isChecked,
         corrupt,
         passedOver,
+        reading,
+        columns: dataSet.columns?.names,
         remarks,
         settings,
       }),
@@ -172,6 +174,8 @@ function print(dataSet: DataSet, settings: DataSettings, isChecked: boolean, fla
   printLine(
     `${name}: ${count(length)} ${examplesWord(dataSet)} of ${shapeText(dataSet)}, ${classes.length === 0 ? 'no classes' : `${count(classes.length)} classes`}`,
   )
+  for (const sentence of reading) printLine(`  ${sentence}`)
+  if (dataSet.columns) printLine(`  columns     ${listed(dataSet.columns.names)}`)
   const labels = classes.map((label, index) => [`${index}`, label, count(counts[index] ?? 0)])
   for (const line of columns(labels)) printLine(`  ${line}`)
   if (!isChecked) printLine('  not every example was decoded; --check does')
@@ -180,6 +184,12 @@ function print(dataSet: DataSet, settings: DataSettings, isChecked: boolean, fla
   for (const { place, reason } of corrupt.slice(0, 20)) printLine(`    ${place}: ${reason}`)
   if (corrupt.length > 20) printLine(`    … and ${count(corrupt.length - 20)} more`)
   for (const remark of remarks) printLine(`  ${remark}`)
+}
+
+/** No more names than a screen has room for. */
+function listed(names: readonly string[]): string {
+  const most = 20
+  return `${names.slice(0, most).join(', ')}${names.length > most ? ` … and ${count(names.length - most)} more` : ''}`
 }
 
 /** Examples chosen by the seed, each at most once. */
@@ -191,10 +201,12 @@ async function drawExamples(dataSet: DataSet, path: string, flags: DataFlags): P
   }
   const { Images } = await import('../images/image-batch.js')
   const { batchOrder } = await import('../datasets/batches.js')
+  const { roomFor } = await import('../datasets/memory-data-set.js')
   const { channels, height, width, length } = dataSet
   const shown = Math.min(flags.count, length)
   const indices = [...batchOrder(length, shown, flags.seed, 0).indices]
-  const pixels = new Uint8Array(shown * channels * height * width)
+  const pixels = roomFor(dataSet, shown)
+  if (!(pixels instanceof Uint8Array)) return
   await dataSet.read(indices, pixels)
   await new Images(pixels, [shown, channels, height, width]).grid().toFile(path)
 }

@@ -4,6 +4,7 @@
  */
 import { DpmError, expected, throwIfAborted } from '../errors.js'
 import { keyedPermutation } from '../random/permutation.js'
+import { allocate } from './allocate.js'
 import { flipImage, flipped } from './augment.js'
 import type { DataSet, ExampleValues } from './data-set.js'
 import { exampleSize, roomFor } from './memory-data-set.js'
@@ -51,7 +52,7 @@ export interface BatchOrder {
  * comes once in each epoch, in a new order each time.
  */
 export function batchOrder(length: number, batch: number, seed: number, step: number): BatchOrder {
-  const indices = new Float64Array(batch)
+  const indices = allocate(Float64Array, batch, `the order of ${batch} examples`)
   const epochs = new Float64Array(batch)
   let epoch = -1
   let permutation = (position: number): number => position

@@ -2,12 +2,12 @@
  * CIFAR-10 (Krizhevsky 2009), the published binary version: 60,000 pictures of 32×32 in ten classes, in files of 10,000
  * records of one label byte and 3072 bytes of red, green and blue planes.
  */
-import { createReadStream } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import * as z from 'zod'
 import { DpmError, throwIfAborted } from '../errors.js'
 import { pathOption } from '../options/path-option.js'
+import { lookAt, readPieces } from './byte-pieces.js'
 import { defineDataSet, type OpenContext } from './define-data-set.js'
 import { checkLabels, MemoryDataSet } from './memory-data-set.js'
 import { missingOr } from './missing.js'
@@ -34,6 +34,7 @@ const batchFiles = {
   test: ['test_batch.bin'],
 } as const
 const metaFile = 'batches.meta.txt'
+const mostMetaBytes = 1 << 16
 const publishedClasses = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
 
 /** Takes the files of a split as they come. */
@@ -45,6 +46,7 @@ export const cifar10 = defineDataSet({
   published: () => ({ channels: 3, height: 32, width: 32, classes: publishedClasses.length }),
   async open(settings, context) {
     const names: readonly string[] = batchFiles[settings.split]
+    const source = await findSource(settings.path, names)
     const images = new Uint8Array(names.length * recordsPerFile * imageBytes)
     const labels = new Uint8Array(names.length * recordsPerFile)
     let classes: readonly string[] = publishedClasses
@@ -58,7 +60,6 @@ export const cifar10 = defineDataSet({
       splitRecords(bytes, place, images.subarray(first * imageBytes), labels.subarray(first))
       context.progress?.(++filesDone, names.length)
     }
-    const source = await findSource(settings.path, names)
     if (source.archive) await readArchive(source.path, names, take, context)
     else await readFolder(source.path, names, take, context)
     checkLabels(labels, classes, source.path)
@@ -91,39 +92,33 @@ async function readFolder(folder: string, names: readonly string[], take: Take, 
   for (const name of names) {
     throwIfAborted(context.signal, 'Opening cifar10')
     const path = join(folder, name)
-    take(name, await readFile(path).catch(missingOr(path, `Fetch ${archiveName} from ${page}.`)), path)
+    take(name, await readWhole(path, fileBytes), path)
   }
   const meta = join(folder, metaFile)
-  if (await isFile(meta)) take(metaFile, await readFile(meta), meta)
+  if (await isFile(meta)) take(metaFile, await readWhole(meta, mostMetaBytes), meta)
+}
+
+/** A file that is longer than it can be is not read. */
+async function readWhole(path: string, mostBytes: number): Promise<Uint8Array> {
+  const refuse = missingOr(path, `Fetch ${archiveName} from ${page}.`)
+  const { size } = await stat(path).catch(refuse)
+  if (size <= mostBytes) return await readFile(path).catch(refuse)
+  throw new DpmError(
+    'DPM_DATA_INVALID',
+    `Expected at most ${mostBytes} bytes in ${path} but it has ${size}. Fetch it again.`,
+    { details: { path } },
+  )
 }
 
 async function readArchive(path: string, names: readonly string[], take: Take, { signal }: OpenContext): Promise<void> {
   const missing = new Set<string>([...names, metaFile])
   const baseName = (name: string): string => name.slice(name.lastIndexOf('/') + 1)
-  const file = createReadStream(path)
-  const unpacked = process.getBuiltinModule('node:zlib').createGunzip()
-  file.on('error', (error) => unpacked.destroy(error))
-  try {
-    for await (const entry of readTar(file.pipe(unpacked), path, (name) => missing.has(baseName(name)), fileBytes)) {
-      throwIfAborted(signal, 'Opening cifar10')
-      const name = baseName(entry.name)
-      take(name, entry.data, `${path}:${entry.name}`)
-      missing.delete(name)
-      if (missing.size === 0) break
-    }
-  } catch (error) {
-    if (error instanceof DpmError) throw error
-    throw new DpmError(
-      'DPM_DATA_INVALID',
-      `${path} is not a whole gzip file: ${String(error)}. Fetch it again from ${page}.`,
-      {
-        cause: error,
-        details: { path },
-      },
-    )
-  } finally {
-    file.destroy()
-    unpacked.destroy()
+  const pieces = readPieces(await lookAt(path), `Fetch it again from ${page}.`, signal)
+  for await (const entry of readTar(pieces, path, (name) => missing.has(baseName(name)), fileBytes, signal)) {
+    const name = baseName(entry.name)
+    take(name, entry.data, `${path}:${entry.name}`)
+    missing.delete(name)
+    if (missing.size === 0) break
   }
   missing.delete(metaFile)
   if (missing.size > 0) {

@@ -1,22 +1,151 @@
-/** Comma-separated values (RFC 4180): a first line that is not all numbers has the names of the columns. */
+/**
+ * Separated values (RFC 4180) in pieces of any size. A line ends in LF, CRLF or CR; empty lines are passed over. A cell in
+ * double quotes may hold separators, line ends and, doubled, quotes.
+ */
 import { DpmError } from '../errors.js'
 
-export interface Csv {
+export interface CsvRecord {
+  /** As written, without the quotes around them. */
+  readonly cells: readonly string[]
+  /** In which it begins, from 1. */
+  readonly line: number
+}
+
+const [lineFeed, carriageReturn, quote, space, tab] = [10, 13, 34, 32, 9]
+
+/** A cell's text, or where in one we are. */
+type State = 'plain' | 'quoted' | 'after quote'
+
+export class CsvReader {
+  readonly #separator: number
+  readonly #place: string
+  readonly #use: (record: CsvRecord) => void
+  #state: State = 'plain'
+  #cells: string[] = []
+  /** Of the cell under way, what came before `#from`. */
+  #cell = ''
+  #hasQuotes = false
+  #line = 1
+  #begun = 1
+  #afterReturn = false
+
+  /** @param separator one character; a space stands for any run of spaces and tabs. */
+  constructor(separator: string, place: string, use: (record: CsvRecord) => void) {
+    this.#separator = separator.charCodeAt(0)
+    this.#place = place
+    this.#use = use
+  }
+
+  /** @throws DpmError DPM_DATA_INVALID naming the line where text follows a closing quote. */
+  push(text: string): void {
+    const separator = this.#separator
+    const spaced = separator === space
+    // What is plain is taken by the run, not by the character.
+    let from = 0
+    const take = (to: number): void => {
+      if (to > from) this.#cell += text.slice(from, to)
+    }
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i)
+      if (this.#afterReturn) {
+        this.#afterReturn = false
+        if (code === lineFeed) {
+          if (this.#state !== 'quoted') from = i + 1
+          continue
+        }
+      }
+      const endsLine = code === lineFeed || code === carriageReturn
+      if (endsLine) {
+        this.#line++
+        this.#afterReturn = code === carriageReturn
+      }
+      if (this.#state === 'quoted') {
+        if (code !== quote) continue
+        take(i)
+        from = i + 1
+        this.#state = 'after quote'
+      } else if (endsLine) {
+        if (this.#state === 'plain') take(i)
+        from = i + 1
+        this.#endRecord(spaced)
+      } else if (code === separator || (spaced && code === tab)) {
+        if (this.#state === 'plain') take(i)
+        from = i + 1
+        if (!spaced || this.#cell !== '' || this.#state === 'after quote') this.#endCell()
+      } else if (this.#state === 'after quote') {
+        if (code === quote) {
+          this.#cell += '"'
+          this.#state = 'quoted'
+        } else if (code !== space && code !== tab) {
+          throw this.#invalid(`has ${JSON.stringify(text[i])} after the quote that ends a cell`)
+        }
+        from = i + 1
+      } else if (code === quote && (this.#cell + text.slice(from, i)).trim() === '') {
+        this.#cell = ''
+        this.#hasQuotes = true
+        this.#state = 'quoted'
+        from = i + 1
+      }
+    }
+    if (this.#state !== 'after quote') take(text.length)
+  }
+
+  /** After the last piece. @throws DpmError DPM_DATA_INVALID naming the line of a quote without end. */
+  end(): void {
+    if (this.#state === 'quoted') {
+      throw new DpmError(
+        'DPM_DATA_INVALID',
+        `The quote that begins in line ${this.#begun} of ${this.#place} has no end.`,
+        { details: { path: this.#place, line: this.#begun } },
+      )
+    }
+    this.#endRecord(this.#separator === space)
+  }
+
+  #endCell(): void {
+    this.#cells.push(this.#cell)
+    this.#cell = ''
+    this.#state = 'plain'
+  }
+
+  #endRecord(spaced: boolean): void {
+    const isTrailing = spaced && this.#cells.length > 0 && this.#cell === '' && this.#state === 'plain'
+    if (!isTrailing) this.#endCell()
+    const [cells, line] = [this.#cells, this.#begun]
+    const isEmpty = cells.length === 1 && cells[0]?.trim() === '' && !this.#hasQuotes
+    this.#cells = []
+    this.#hasQuotes = false
+    this.#begun = this.#line
+    if (!isEmpty) this.#use({ cells, line })
+  }
+
+  #invalid(reason: string): DpmError {
+    return new DpmError(
+      'DPM_DATA_INVALID',
+      `Line ${this.#line} of ${this.#place} ${reason}. Double a quote that is part of a cell.`,
+      { details: { path: this.#place, line: this.#line } },
+    )
+  }
+}
+
+export interface NamedRows {
   readonly names: readonly string[]
   readonly rows: readonly (readonly string[])[]
   /** Line of each row in the file, from 1. */
   readonly lines: readonly number[]
 }
 
-/** @throws DpmError DPM_DATA_INVALID naming the line that is not like the others. */
-export function parseCsv(text: string, separator: string, place: string): Csv {
-  const records = recordsOf(text.startsWith('\ufeff') ? text.slice(1) : text, separator, place)
-  const [first] = records
-  const hasNames = first?.cells.some((cell) => cell.trim() === '' || Number.isNaN(Number(cell))) ?? false
-  const width = first?.cells.length ?? 0
-  const names = hasNames
-    ? (first?.cells.map((cell) => cell.trim()) ?? [])
-    : Array.from({ length: width }, (_, i) => String(i))
+/**
+ * A whole text whose first line has the names of the columns.
+ * @throws DpmError DPM_DATA_INVALID naming the line that is not like the first, or a name that is there twice or empty.
+ */
+export function parseCsv(text: string, separator: string, place: string): NamedRows {
+  const records: CsvRecord[] = []
+  const reader = new CsvReader(separator, place, (record) => records.push(record))
+  reader.push(text.startsWith('\ufeff') ? text.slice(1) : text)
+  reader.end()
+  const [first, ...body] = records
+  const names = first?.cells.map((cell) => cell.trim()) ?? []
   const repeated = names.find((name, index) => name === '' || names.indexOf(name) !== index)
   if (repeated !== undefined) {
     throw new DpmError(
@@ -24,56 +153,12 @@ export function parseCsv(text: string, separator: string, place: string): Csv {
       `Expected a name of its own for each column in the first line of ${place}, but ${repeated === '' ? 'one has none' : `there are two "${repeated}"`}.`,
     )
   }
-  const body = hasNames ? records.slice(1) : records
   for (const { cells, line } of body) {
-    if (cells.length === width) continue
+    if (cells.length === names.length) continue
     throw new DpmError(
       'DPM_DATA_INVALID',
-      `Expected ${width} cells, as the first line of ${place} has, but line ${line} has ${cells.length}. Is the \`separator\` another?`,
+      `Expected ${names.length} cells, as the first line of ${place} has, but line ${line} has ${cells.length}.`,
     )
   }
   return { names, rows: body.map(({ cells }) => cells), lines: body.map(({ line }) => line) }
-}
-
-interface CsvRecord {
-  readonly cells: string[]
-  readonly line: number
-}
-
-/** Empty lines are passed over. A cell in double quotes may hold separators, line breaks and, doubled, quotes. */
-function recordsOf(text: string, separator: string, place: string): CsvRecord[] {
-  const records: CsvRecord[] = []
-  let cells: string[] = []
-  let cell = ''
-  let [line, begun] = [1, 1]
-  let quoted = false
-  const endRecord = (): void => {
-    cells.push(cell)
-    if (cells.length > 1 || cell.trim() !== '') records.push({ cells, line: begun })
-    cells = []
-    cell = ''
-  }
-  for (let i = 0; i < text.length; i++) {
-    const character = text[i] ?? ''
-    if (character === '\n') line += 1
-    if (quoted) {
-      if (character !== '"') cell += character
-      else if (text[i + 1] === '"') cell += text[++i]
-      else quoted = false
-    } else if (character === '"' && cell.trim() === '') {
-      cell = ''
-      quoted = true
-    } else if (character === separator) {
-      cells.push(cell)
-      cell = ''
-    } else if (character === '\n') {
-      endRecord()
-      begun = line
-    } else if (character !== '\r') cell += character
-  }
-  if (quoted) {
-    throw new DpmError('DPM_DATA_INVALID', `The quote that begins in line ${begun} of ${place} has no end.`)
-  }
-  endRecord()
-  return records
 }

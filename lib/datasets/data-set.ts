@@ -49,6 +49,8 @@ export interface DataSet extends ImageShape {
    * order of their indices. It grows while examples are read; a reader that tells of new ones keeps the indices it told.
    */
   readonly corrupt: readonly CorruptExample[]
+  /** What the files were taken for: which line has names, what separates. Whole sentences. Absent: there was no choice. */
+  readonly reading?: readonly string[] | undefined
   /**
    * What a person should know of the data and no error says: files that were passed over, frames that are not read.
    * Whole sentences; what only reading finds is appended while examples are read. Absent: nothing.

@@ -2,16 +2,16 @@
  * The idx files of MNIST (http://yann.lecun.com/exdb/mnist/) and of those that took over its form, such as Fashion-MNIST
  * (arXiv 1708.07747): a big-endian header, then bytes; plain or gzipped.
  */
-import { access, readFile } from 'node:fs/promises'
+import { access } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { promisify } from 'node:util'
-import type { ZlibOptions } from 'node:zlib'
 import * as z from 'zod'
 import { DpmError, throwIfAborted } from '../errors.js'
 import { pathOption } from '../options/path-option.js'
+import { allocate } from './allocate.js'
+import { ByteReader, lookAt, readPieces } from './byte-pieces.js'
 import { defineDataSet } from './define-data-set.js'
 import { checkLabels, MemoryDataSet } from './memory-data-set.js'
-import { missingOr } from './missing.js'
+import { PaddedDataSet } from './padded-data-set.js'
 
 const classNames = {
   digits: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
@@ -36,8 +36,9 @@ export type IdxSettings = z.output<typeof idxSchema>
 /** unsigned bytes (0x08) in three dimensions, and in one. */
 const imagesMagic = 0x00000803
 const labelsMagic = 0x00000801
-/** Deflate cannot shrink further than 1032 : 1. */
-const largestRatio = 1032
+/** Pictures shrink to a tenth or a fiftieth; what would unpack to more than this, and than 64 MiB, is for gunzip to do. */
+const largestRatio = 100
+const smallBytes = 2 ** 26
 
 export const idx = defineDataSet({
   name: 'idx',
@@ -46,24 +47,17 @@ export const idx = defineDataSet({
   async open(settings, { signal, progress }) {
     const files =
       settings.images === null ? await findFiles(settings) : { images: settings.images, labels: settings.labels }
-    const images = await readIdx(files.images, imagesMagic, 'images')
-    throwIfAborted(signal, 'Opening idx files')
+    const images = await readIdx(files.images, imagesMagic, 'images', signal)
     const [count = 0, height = 0, width = 0] = images.sizes
     if (count * height * width === 0) throw new DpmError('DPM_DATA_INVALID', `${files.images} has no images.`)
-    const labels = files.labels === null ? null : (await readLabels(files.labels, count)).bytes
+    const labels = files.labels === null ? null : (await readLabels(files.labels, count, signal)).bytes
+    throwIfAborted(signal, 'Opening idx files')
     const classes = typeof settings.names === 'string' ? classNames[settings.names] : settings.names
     if (labels) checkLabels(labels, classes, files.labels ?? '')
-    const { padding } = settings
     progress?.(count, count)
-    return new MemoryDataSet({
-      name: 'idx',
-      channels: 1,
-      height: height + 2 * padding,
-      width: width + 2 * padding,
-      images: padding === 0 ? images.bytes : pad(images.bytes, count, height, width, padding),
-      labels,
-      classes,
-    })
+    const parts = { name: 'idx', channels: 1, height, width, images: images.bytes, labels, classes }
+    const dataSet = new MemoryDataSet(parts)
+    return settings.padding === 0 ? dataSet : new PaddedDataSet(dataSet, settings.padding)
   },
 })
 
@@ -96,32 +90,52 @@ interface Idx {
   readonly bytes: Uint8Array
 }
 
-async function readIdx(path: string, magic: number, what: string): Promise<Idx> {
+/** The header is held against the file before room is made for what it claims. */
+async function readIdx(path: string, magic: number, what: string, signal: AbortSignal | undefined): Promise<Idx> {
   const dimensions = magic & 0xff
-  const headerBytes = 4 + 4 * dimensions
-  const file = await unpack(path, await readFile(path).catch(missingOr(path)), (start) => sizeOf(start, dimensions))
-  const found = file.length >= headerBytes ? file.readUInt32BE(0) : -1
-  if (found !== magic) {
-    throw new DpmError(
-      'DPM_DATA_INVALID',
-      `Expected an idx file of ${what}, which begins with ${hex(magic)}, but ${path} ${found < 0 ? `has only ${file.length} bytes` : `begins with ${hex(found)}`}.`,
-      { details: { path } },
-    )
+  const file = await lookAt(path)
+  const reader = new ByteReader(readPieces(file, 'Fetch it again.', signal))
+  try {
+    const header = Buffer.alloc(4 + 4 * dimensions)
+    const headerBytes = await reader.read(header)
+    const found = headerBytes < header.length ? -1 : header.readUInt32BE(0)
+    if (found !== magic) {
+      throw invalid(
+        path,
+        `Expected an idx file of ${what}, which begins with ${hex(magic)}, but ${path} ${found < 0 ? `has only ${headerBytes} bytes` : `begins with ${hex(found)}`}.`,
+      )
+    }
+    const sizes = Array.from({ length: dimensions }, (_, i) => header.readUInt32BE(4 + 4 * i))
+    const values = sizes.reduce((a, b) => a * b, 1)
+    const wrong = (has: string): DpmError =>
+      invalid(
+        path,
+        `Expected ${header.length + values} bytes in ${path}, as its header says (${sizes.join('×')}), but it has ${has}. Fetch it again.`,
+      )
+    if (!file.isGzip && file.sizeBytes !== header.length + values) throw wrong(`${file.sizeBytes}`)
+    if (file.isGzip && values > Math.max(smallBytes, largestRatio * file.sizeBytes)) {
+      throw invalid(
+        path,
+        `${path} has ${file.sizeBytes} bytes and says that it unpacks to ${values} (${sizes.join('×')}), over ${largestRatio} times as many. Unpack it with gunzip if that is so: a file that is not packed may have any length.`,
+      )
+    }
+    const bytes = allocate(Uint8Array, values, `the ${what} of ${path}`)
+    const read = await reader.read(bytes)
+    if (read < values) throw wrong(`${headerBytes + read}`)
+    // Of a gzip file this reads the checksum at its end, too.
+    if ((await reader.skip(1)) > 0) throw wrong('more')
+    return { sizes, bytes }
+  } finally {
+    await reader.close()
   }
-  const sizes = Array.from({ length: dimensions }, (_, i) => file.readUInt32BE(4 + 4 * i))
-  const bytes = headerBytes + sizes.reduce((a, b) => a * b, 1)
-  if (bytes !== file.length) {
-    throw new DpmError(
-      'DPM_DATA_INVALID',
-      `Expected ${bytes} bytes in ${path}, as its header says (${sizes.join('×')}), but it has ${file.length}. Fetch it again.`,
-      { details: { path } },
-    )
-  }
-  return { sizes, bytes: file.subarray(headerBytes) }
 }
 
-async function readLabels(path: string, count: number): Promise<Idx> {
-  const labels = await readIdx(path, labelsMagic, 'labels')
+function invalid(path: string, message: string): DpmError {
+  return new DpmError('DPM_DATA_INVALID', message, { details: { path } })
+}
+
+async function readLabels(path: string, count: number, signal: AbortSignal | undefined): Promise<Idx> {
+  const labels = await readIdx(path, labelsMagic, 'labels', signal)
   if (labels.sizes[0] !== count) {
     throw new DpmError(
       'DPM_DATA_INVALID',
@@ -129,45 +143,6 @@ async function readLabels(path: string, count: number): Promise<Idx> {
     )
   }
   return labels
-}
-
-/** Bytes of a whole file, as its beginning claims; 0 where that is too short to. */
-function sizeOf(start: Buffer, dimensions: number): number {
-  const headerBytes = 4 + 4 * dimensions
-  if (start.length < headerBytes) return 0
-  const sizes = Array.from({ length: dimensions }, (_, i) => start.readUInt32BE(4 + 4 * i))
-  return headerBytes + sizes.reduce((a, b) => a * b, 1)
-}
-
-/**
- * The bytes of a file that may be gzipped: its first two bytes say so, whatever its name. No more is unpacked than its
- * beginning claims and gzip can hold: a small file does not fill the memory.
- */
-async function unpack(path: string, file: Buffer, claimOf: (start: Buffer) => number): Promise<Buffer> {
-  if (file[0] !== 0x1f || file[1] !== 0x8b) return file
-  const { constants, gunzip } = process.getBuiltinModule('node:zlib')
-  const start = await promisify<Buffer, ZlibOptions, Buffer>(gunzip)(file.subarray(0, 1024), {
-    finishFlush: constants.Z_SYNC_FLUSH,
-  }).catch(() => Buffer.alloc(0))
-  const maxOutputLength = Math.max(64, Math.min(claimOf(start), file.length * largestRatio)) + 1
-  return promisify<Buffer, ZlibOptions, Buffer>(gunzip)(file, { maxOutputLength }).catch((error: unknown) => {
-    throw new DpmError('DPM_DATA_INVALID', `${path} is not a whole gzip file: ${String(error)}. Fetch it again.`, {
-      cause: error,
-      details: { path },
-    })
-  })
-}
-
-function pad(bytes: Uint8Array, count: number, height: number, width: number, padding: number): Uint8Array {
-  const paddedHeight = height + 2 * padding
-  const paddedWidth = width + 2 * padding
-  const padded = new Uint8Array(count * paddedHeight * paddedWidth)
-  for (let row = 0; row < count * height; row++) {
-    const image = Math.floor(row / height)
-    const y = (row % height) + padding
-    padded.set(bytes.subarray(row * width, (row + 1) * width), (image * paddedHeight + y) * paddedWidth + padding)
-  }
-  return padded
 }
 
 function hex(value: number): string {

@@ -1,5 +1,6 @@
 /** A data set whose decoded examples are all held in memory; and the checks that every data set makes. */
 import { DpmError, expected, throwIfAborted } from '../errors.js'
+import { allocate } from './allocate.js'
 import type { Columns, DataSet, ExampleValues, ImageShape } from './data-set.js'
 
 export interface MemoryDataSetParts extends ImageShape {
@@ -9,6 +10,8 @@ export interface MemoryDataSetParts extends ImageShape {
   /** N class indices; null when the data has no classes. */
   readonly labels: ArrayLike<number> | null
   readonly classes: readonly string[]
+  readonly reading?: readonly string[] | undefined
+  readonly remarks?: readonly string[] | undefined
 }
 
 export class MemoryDataSet implements DataSet {
@@ -20,6 +23,8 @@ export class MemoryDataSet implements DataSet {
   readonly length: number
   readonly classes: readonly string[]
   readonly corrupt = []
+  readonly reading: readonly string[] | undefined
+  readonly remarks: readonly string[] | undefined
   readonly #labels: ArrayLike<number> | null
   #images: ExampleValues | null
 
@@ -31,6 +36,8 @@ export class MemoryDataSet implements DataSet {
     this.columns = parts.columns
     this.length = parts.images.length / exampleSize(parts)
     this.classes = parts.labels ? parts.classes : []
+    this.reading = parts.reading
+    this.remarks = parts.remarks
     this.#labels = parts.labels
     this.#images = parts.images
   }
@@ -60,9 +67,9 @@ export function exampleSize({ channels, height, width }: ImageShape): number {
   return channels * height * width
 }
 
-/** Room for so many examples. */
+/** Room for so many examples. @throws DpmError DPM_OUT_OF_MEMORY */
 export function roomFor(shape: ImageShape, count: number): ExampleValues {
-  return new (arrayOf(shape))(count * exampleSize(shape))
+  return allocate<Uint8Array | Float32Array>(arrayOf(shape), count * exampleSize(shape), `${count} examples`)
 }
 
 function arrayOf({ columns }: ImageShape): typeof Uint8Array | typeof Float32Array {

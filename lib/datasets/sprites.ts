@@ -7,6 +7,7 @@ import { DpmError, throwIfAborted } from '../errors.js'
 import { eachConcurrently } from '../images/concurrently.js'
 import { toPlanes } from '../images/planes.js'
 import { pathOption } from '../options/path-option.js'
+import { allocate } from './allocate.js'
 import type { DataSet } from './data-set.js'
 import { defineDataSet } from './define-data-set.js'
 import { checkIndex, checkRead, exampleSize, MemoryDataSet } from './memory-data-set.js'
@@ -68,11 +69,11 @@ export const sprites = defineDataSet({
       }
       if (count === 0) throw new DpmError('DPM_DATA_INVALID', `${settings.images} has no examples.`)
       const { labels, columns } =
-        settings.labels === null ? { labels: null, columns: 0 } : await readLabels(settings.labels, count)
+        settings.labels === null ? { labels: null, columns: 0 } : await readLabels(settings.labels, count, signal)
       const classes = labels ? classNames(settings.classNames, columns, settings.labels ?? '') : []
       const parts = { name: 'sprites', channels, height, width, labels, classes }
       if (!(settings.inMemory ?? count * images.itemBytes < heldBytes)) return new NpyDataSet(images, parts)
-      const held = new Uint8Array(count * images.itemBytes)
+      const held = allocate(Uint8Array, count * images.itemBytes, `the images of ${settings.images}`)
       const block = Math.max(1, Math.floor(blockBytes / images.itemBytes))
       for (let start = 0; start < count; start += block) {
         throwIfAborted(signal, 'Opening sprites')
@@ -146,7 +147,11 @@ class NpyDataSet implements DataSet {
 }
 
 /** One-hot rows → indices. A row that is not one-hot would train the wrong class in silence, so it is an error. */
-async function readLabels(path: string, count: number): Promise<{ labels: Uint8Array; columns: number }> {
+async function readLabels(
+  path: string,
+  count: number,
+  signal: AbortSignal | undefined,
+): Promise<{ labels: Uint8Array; columns: number }> {
   const file = await NpyFile.open(path, courseCure)
   try {
     const [rows = 0, columns = 0] = file.shape
@@ -156,7 +161,7 @@ async function readLabels(path: string, count: number): Promise<{ labels: Uint8A
         `Expected one-hot labels of shape ${count}×K in ${path}, a row for each image, but it has shape ${file.shape.join('×')}.`,
       )
     }
-    const values = await file.readNumbers()
+    const values = await file.readNumbers(signal)
     const labels = new Uint8Array(rows)
     for (let row = 0; row < rows; row++) {
       const entries = values.subarray(row * columns, (row + 1) * columns)

@@ -1,153 +1,230 @@
-/** A table of numbers, from a `.csv` or `.npy` file: rows are examples, columns are brought to mean 0 and deviation 1. */
-import { readFile } from 'node:fs/promises'
+/** A table of numbers, from a text or `.npy` file: rows are examples, columns are brought to mean 0 and deviation 1. */
 import { extname } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import * as z from 'zod'
-import { DpmError } from '../errors.js'
+import { DpmError, throwIfAborted } from '../errors.js'
 import { nearest } from '../options/options.js'
 import { pathOption } from '../options/path-option.js'
-import { parseCsv } from './csv.js'
+import { allocate } from './allocate.js'
 import { defineDataSet } from './define-data-set.js'
-import { missingOr } from './missing.js'
+import { readDelimited } from './delimited.js'
 import { NpyFile } from './npy.js'
+import { whyNoNumber } from './number-text.js'
+import { separatorSchema } from './separators.js'
+import type { Cells } from './table-cells.js'
+import { classesOf } from './table-classes.js'
 import { vectorDataSet } from './vectors.js'
+
+/** A column may be given by its number, as a number. */
+const columnSchema: z.ZodType<string, string | number> = z.preprocess(
+  (value) => (typeof value === 'number' ? String(value) : value),
+  z.string().min(1),
+) as never
+
+/** One column needs no list. */
+const columnsSchema: z.ZodType<readonly string[], string | number | readonly (string | number)[]> = z.preprocess(
+  (value) => (typeof value === 'string' || typeof value === 'number' ? [value] : value),
+  z.array(columnSchema).min(1),
+) as never
 
 const tableSchema = z.strictObject({
   kind: z.literal('table'),
-  file: pathOption().default('data/table.csv').describe('.csv, or .npy of N×columns numbers'),
-  columns: z
-    .array(z.string().min(1))
-    .min(1)
+  file: pathOption()
+    .default('data/table.csv')
+    .describe('.csv, .tsv or .txt with a line for each row, or .npy of N×columns numbers'),
+  columns: columnsSchema
     .nullable()
     .default(null)
-    .describe('which, by name or number from 0; null: all but the class'),
-  classColumn: z
-    .string()
+    .describe(
+      'which, by name or number from 0; null: all but the class, and but one without a name that counts the rows',
+    ),
+  classColumn: columnSchema
     .nullable()
     .default(null)
     .describe('the column, by name or number from 0, whose values are classes; null: no classes'),
-  separator: z.enum([',', ';', '\t', ' ']).default(',').describe('what is between the cells of a .csv file'),
+  header: z
+    .enum(['auto', 'yes', 'no'])
+    .default('auto')
+    .describe(
+      'whether the first line of a text file has the names of the columns; auto: where words stand above numbers, and a first line that may be either is refused',
+    ),
+  separator: separatorSchema
+    .default('auto')
+    .describe('what is between the cells of a text file, by name or as it is; auto: what splits every line alike'),
+  decimal: z
+    .enum(['auto', 'point', 'comma'])
+    .default('auto')
+    .describe('of the numbers in a text file; auto: a comma where no number has a point, and none can mean thousands'),
 })
 
 type TableSettings = z.output<typeof tableSchema>
 
-/** A class for each value: more are a measurement, not a class. */
-const mostClasses = 1000
-
-/** A file as cells. */
-interface Cells {
-  readonly names: readonly string[]
-  readonly length: number
-  readonly cell: (row: number, column: number) => string | number
-  /** Where a row is, for messages. */
-  readonly place: (row: number) => string
-}
+/** Cells between two turns of the event loop. */
+const cellsAtOnce = 1 << 20
 
 export const table = defineDataSet({
   name: 'table',
   options: tableSchema,
-  async open(settings) {
+  async open(settings, { signal, progress }) {
     const { file } = settings
-    const cells = await readCells(settings)
+    const cells = await readCells(settings, signal)
     const { names, length } = cells
     if (length === 0) throw new DpmError('DPM_DATA_INVALID', `${file} has no rows.`)
     const classColumn = settings.classColumn === null ? -1 : columnOf(settings.classColumn, names, file, 'classColumn')
-    const chosen =
-      settings.columns?.map((name) => columnOf(name, names, file, 'columns')) ??
-      names.map((_, column) => column).filter((column) => column !== classColumn)
-    if (chosen.length === 0) throw new DpmError('DPM_DATA_INVALID', `${file} has no column but its classes.`)
-    const rows = new Float64Array(length * chosen.length)
+    const chosen = chosenColumns(settings, cells, classColumn)
+    const rows = allocate(Float64Array, length * chosen.length, `the rows of ${file}`)
+    const rowsAtOnce = Math.max(1, Math.floor(cellsAtOnce / chosen.length))
     for (let row = 0; row < length; row++) {
-      for (const [i, column] of chosen.entries()) {
-        rows[row * chosen.length + i] = numberAt(cells, row, column, file)
+      for (let i = 0; i < chosen.length; i++) {
+        const value = cells.number(row, chosen[i] ?? 0)
+        if (!Number.isFinite(value)) throw noNumber(cells, row, chosen[i] ?? 0, file)
+        rows[row * chosen.length + i] = value
       }
+      if ((row + 1) % rowsAtOnce !== 0) continue
+      progress?.(row + 1, length)
+      await turn()
+      throwIfAborted(signal, 'Opening a table')
     }
-    const { labels, classes } = classesOf(cells, classColumn, file)
-    return vectorDataSet({ name: 'table', columns: chosen.map((column) => names[column] ?? ''), rows, labels, classes })
+    const { labels, classes } = await classesOf(cells, classColumn, file, signal)
+    progress?.(length, length)
+    const columns = chosen.map((column) => names[column] ?? '')
+    const isLeftOut = cells.index !== undefined && ![...chosen, classColumn].includes(cells.index)
+    return vectorDataSet({
+      name: 'table',
+      columns,
+      rows,
+      labels,
+      classes,
+      reading: cells.reading,
+      remarks: [
+        ...cells.remarks,
+        ...(isLeftOut
+          ? [
+              `The first column of ${file}, which has no name and counts the rows, was left out; \`columns\` can name it.`,
+            ]
+          : []),
+      ],
+    })
   },
 })
 
-async function readCells({ file, separator }: TableSettings): Promise<Cells> {
-  const read = readers[extname(file).toLowerCase()]
-  if (read) return read(file, separator)
+function chosenColumns(settings: TableSettings, cells: Cells, classColumn: number): readonly number[] {
+  const { file } = settings
+  const { names, index, unnamed } = cells
+  if (settings.columns !== null) {
+    const chosen = settings.columns.map((name) => columnOf(name, names, file, 'columns'))
+    const twice = chosen.find((column, i) => chosen.indexOf(column) !== i)
+    if (twice === undefined) return chosen
+    throw new DpmError('DPM_INVALID_OPTION', `Expected each of \`columns\` once, but "${names[twice]}" is there twice.`)
+  }
+  const chosen = names.map((_, column) => column).filter((column) => column !== classColumn && column !== index)
+  if (chosen.length === 0) {
+    const none = names.length === 0 ? 'no columns' : 'no column but its classes'
+    throw new DpmError('DPM_DATA_INVALID', `${file} has ${none}.`)
+  }
+  const without = chosen.find((column) => unnamed.includes(column))
+  if (without === undefined) return chosen
   throw new DpmError(
-    'DPM_INVALID_OPTION',
-    `Expected a name that ends in ${Object.keys(readers).join(' or ')} for \`file\` but received ${JSON.stringify(file)}.`,
+    'DPM_DATA_INVALID',
+    `Column ${without} of ${file} has no name in the line of names. Name it there, or say which \`columns\` are meant.`,
+    { details: { path: file, column: without } },
   )
 }
 
 const cure = 'Put it there, or name another `file` of the data set "table".'
 
-const readers: Readonly<Record<string, (file: string, separator: string) => Promise<Cells>>> = {
-  '.csv': async (file, separator) => {
-    const { names, rows, lines } = parseCsv(await readFile(file, 'utf8').catch(missingOr(file, cure)), separator, file)
+type Read = (settings: TableSettings, signal: AbortSignal | undefined) => Promise<Cells>
+
+const readText: Read = (settings, signal) => readDelimited(settings.file, settings, cure, signal)
+
+const readNpy: Read = async ({ file }, signal) => {
+  const array = await NpyFile.open(file, cure)
+  try {
+    const { shape } = array
+    const [length = 0, width = 1] = shape
+    if (shape.length < 1 || shape.length > 2) {
+      throw new DpmError(
+        'DPM_DATA_INVALID',
+        `Expected numbers of shape N×columns in ${file} but it has ${shape.length === 0 ? 'a single number, without a shape' : `shape ${shape.join('×')}`}.`,
+        { details: { path: file, shape } },
+      )
+    }
+    // Nothing in the file says that a name for each of so many columns is meant.
+    if (length * width === 0) {
+      throw new DpmError('DPM_DATA_INVALID', `${file} has no ${length === 0 ? 'rows' : 'columns'}.`)
+    }
+    const values = await array.readNumbers(signal)
     return {
-      names,
-      length: rows.length,
-      cell: (row, column) => rows[row]?.[column] ?? '',
-      place: (row) => `line ${lines[row]}`,
+      names: Array.from({ length: width }, (_, column) => String(column)),
+      length,
+      number: (row, column) => values[row * width + column] ?? Number.NaN,
+      text: (row, column) => String(values[row * width + column]),
+      place: (row) => `row ${row}`,
+      unnamed: [],
+      index: undefined,
+      reading: [`${array.type} of shape ${shape.join('×')}: the columns have numbers for names.`],
+      remarks: [],
     }
-  },
-  '.npy': async (file) => {
-    const array = await NpyFile.open(file)
-    try {
-      const [length = 0, width = 1] = array.shape
-      if (array.shape.length < 1 || array.shape.length > 2) {
-        throw new DpmError(
-          'DPM_DATA_INVALID',
-          `Expected numbers of shape N×columns in ${file} but it has shape ${array.shape.join('×')}.`,
-        )
-      }
-      const values = await array.readNumbers()
-      return {
-        names: Array.from({ length: width }, (_, column) => String(column)),
-        length,
-        cell: (row, column) => values[row * width + column] ?? Number.NaN,
-        place: (row) => `row ${row}`,
-      }
-    } finally {
-      await array.close()
-    }
-  },
+  } finally {
+    await array.close()
+  }
+}
+
+const readers: Readonly<Record<string, Read>> = {
+  '.csv': readText,
+  '.npy': readNpy,
+  '.tsv': readText,
+  '.tab': readText,
+  '.txt': readText,
+  '.dat': readText,
+  '.data': readText,
+}
+
+/** What endings that are often met stand for, and what to do. */
+const otherEndings: Readonly<Record<string, string>> = {
+  '.npz': 'An .npz holds several arrays: save one with `numpy.save`.',
+  '.gz': 'Unpack it first, with gunzip.',
+  '.zip': 'Unpack it first.',
+  '.xlsx': 'Save the sheet as CSV.',
+  '.xls': 'Save the sheet as CSV.',
+  '.ods': 'Save the sheet as CSV.',
+  '.parquet': 'Write it with `to_csv(index=False)`.',
+  '.feather': 'Write it with `to_csv(index=False)`.',
+  '.json': 'Write it as .csv: a line for each row.',
+}
+
+async function readCells(settings: TableSettings, signal: AbortSignal | undefined): Promise<Cells> {
+  const { file } = settings
+  const ending = extname(file).toLowerCase()
+  const read = Object.hasOwn(readers, ending) ? readers[ending] : undefined
+  if (read) return await read(settings, signal)
+  const known = Object.keys(readers)
+  const hint = Object.hasOwn(otherEndings, ending) ? ` ${otherEndings[ending]}` : ''
+  throw new DpmError(
+    'DPM_INVALID_OPTION',
+    `Expected a name that ends in ${known.slice(0, 2).join(' or ')} (${known.slice(2).join(', ')} are read as .csv is) for \`file\` but received ${JSON.stringify(file)}.${hint}`,
+  )
 }
 
 /** A name counts before a number. @throws DpmError DPM_INVALID_OPTION naming the columns there are. */
 function columnOf(name: string, names: readonly string[], file: string, option: string): number {
   const found = names.indexOf(name)
   if (found >= 0) return found
-  if (/^[0-9]{1,6}$/.test(name) && Number(name) < names.length) return Number(name)
-  const near = nearest(name, names)
+  if (/^[0-9]{1,9}$/.test(name) && Number(name) < names.length) return Number(name)
+  const near = nearest(name, names.slice(0, 1000))
   throw new DpmError(
     'DPM_INVALID_OPTION',
-    `Expected a column of ${file} (${names.slice(0, 20).join(', ')}${names.length > 20 ? ' …' : ''}) for \`${option}\` but received ${JSON.stringify(name)}.${near ? ` Did you mean "${near}"?` : ''}`,
+    `Expected a column of ${file} (${names.slice(0, 20).join(', ')}${names.length > 20 ? ' …' : ''}, or a number from 0 to ${names.length - 1}) for \`${option}\` but received ${JSON.stringify(name)}.${near ? ` Did you mean "${near}"?` : ''}`,
   )
 }
 
-function numberAt({ cell, names, place }: Cells, row: number, column: number, file: string): number {
-  const given = cell(row, column)
-  const value = typeof given === 'number' ? given : given.trim() === '' ? Number.NaN : Number(given)
-  if (Number.isFinite(value)) return value
-  throw new DpmError(
+function noNumber({ text, names, place }: Cells, row: number, column: number, file: string): DpmError {
+  const written = text(row, column)
+  const shown = written.length > 80 ? `${written.slice(0, 77)}...` : written
+  const reason = whyNoNumber(written)
+  return new DpmError(
     'DPM_DATA_INVALID',
-    `Expected a finite number in column "${names[column]}", ${place(row)} of ${file}, but it is ${JSON.stringify(String(given))}. Mend it or leave the row out; words can be a \`classColumn\`.`,
+    `Expected a finite number in column "${names[column]}", ${place(row)} of ${file}, but it is ${JSON.stringify(shown)}${reason ? ` (${reason})` : ''}. Mend it or leave the row out; words can be a \`classColumn\`.`,
     { details: { path: file, row, column: names[column] } },
   )
-}
-
-function classesOf(
-  { cell, length, names }: Cells,
-  column: number,
-  file: string,
-): { readonly labels: Uint16Array | null; readonly classes: readonly string[] } {
-  if (column < 0) return { labels: null, classes: [] }
-  const values = Array.from({ length }, (_, row) => String(cell(row, column)).trim())
-  const byNumber = values.every((value) => value !== '' && Number.isFinite(Number(value)))
-  const classes = [...new Set(values)].sort((a, b) => (byNumber ? Number(a) - Number(b) : a < b ? -1 : 1))
-  if (classes.length > mostClasses) {
-    throw new DpmError(
-      'DPM_DATA_INVALID',
-      `Column "${names[column]}" of ${file} has ${classes.length} values, and ${mostClasses} classes are the most. Choose another \`classColumn\`.`,
-    )
-  }
-  const indices = new Map(classes.map((name, index) => [name, index]))
-  return { labels: Uint16Array.from(values, (value) => indices.get(value) ?? 0), classes }
 }

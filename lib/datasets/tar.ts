@@ -1,5 +1,6 @@
 /** A strict reader of tar archives (POSIX ustar, and GNU's and V7's as far as they agree): regular files of short names. */
-import { DpmError } from '../errors.js'
+import { DpmError, throwIfAborted } from '../errors.js'
+import { ByteReader } from './byte-pieces.js'
 
 export interface TarEntry {
   readonly name: string
@@ -12,27 +13,49 @@ const blockBytes = 512
  * The wanted regular files of an archive, in its order. Nothing is written anywhere, so links and odd paths do no harm;
  * folders and extended headers are passed over.
  * @param maximumBytes size above which a wanted file is refused, so that a false archive cannot fill the memory.
- * @throws DpmError DPM_DATA_INVALID when a header's checksum is wrong or the archive ends early.
+ * @throws DpmError DPM_DATA_INVALID when a header's checksum is wrong or the archive ends early; DPM_ABORTED when the signal
+ *   fires, while files are passed over too.
  */
 export async function* readTar(
   source: AsyncIterable<Uint8Array>,
   place: string,
   wanted: (name: string) => boolean,
   maximumBytes: number,
+  signal?: AbortSignal,
 ): AsyncGenerator<TarEntry> {
-  const stream = new BlockReader(source, place)
-  for (;;) {
-    const header = await stream.read(blockBytes)
-    if (header.every((byte) => byte === 0)) return
-    const { name, size, regular } = parseHeader(header, place)
-    const padded = Math.ceil(size / blockBytes) * blockBytes
-    if (!regular || !wanted(name)) {
-      await stream.skip(padded)
-      continue
+  const stream = new ByteReader(heard(source, place, signal))
+  const read = async (count: number): Promise<Uint8Array> => {
+    const bytes = new Uint8Array(count)
+    if ((await stream.read(bytes)) < count) throw invalid(place, 'it ends early')
+    return bytes
+  }
+  try {
+    for (;;) {
+      const header = await read(blockBytes)
+      if (header.every((byte) => byte === 0)) return
+      const { name, size, regular } = parseHeader(header, place)
+      const padded = Math.ceil(size / blockBytes) * blockBytes
+      if (!regular || !wanted(name)) {
+        if ((await stream.skip(padded)) < padded) throw invalid(place, 'it ends early')
+        continue
+      }
+      if (size > maximumBytes) throw invalid(place, `${name} in it has ${size} bytes, more than ${maximumBytes}`)
+      const data = await read(padded)
+      yield { name, data: data.subarray(0, size) }
     }
-    if (size > maximumBytes) throw invalid(place, `${name} in it has ${size} bytes, more than ${maximumBytes}`)
-    const data = await stream.read(padded)
-    yield { name, data: data.subarray(0, size) }
+  } finally {
+    await stream.close()
+  }
+}
+
+async function* heard(
+  source: AsyncIterable<Uint8Array>,
+  place: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) {
+    throwIfAborted(signal, `Reading ${place}`)
+    yield piece
   }
 }
 
@@ -56,42 +79,6 @@ function parseHeader(header: Uint8Array, place: string): { name: string; size: n
     name: (prefix ? `${prefix}/` : '') + text(0, 100),
     size,
     regular: type === 0 || type === 0x30,
-  }
-}
-
-/** Reads exact numbers of bytes from pieces of any size. */
-class BlockReader {
-  readonly #pieces: AsyncIterator<Uint8Array>
-  readonly #place: string
-  #piece: Uint8Array = new Uint8Array(0)
-
-  constructor(source: AsyncIterable<Uint8Array>, place: string) {
-    this.#pieces = source[Symbol.asyncIterator]()
-    this.#place = place
-  }
-
-  async read(count: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(count)
-    await this.#take(count, (part, at) => bytes.set(part, at))
-    return bytes
-  }
-
-  skip(count: number): Promise<void> {
-    return this.#take(count, () => undefined)
-  }
-
-  async #take(count: number, use: (part: Uint8Array, at: number) => void): Promise<void> {
-    for (let at = 0; at < count; ) {
-      if (this.#piece.length === 0) {
-        const next = await this.#pieces.next()
-        if (next.done) throw invalid(this.#place, 'it ends early')
-        this.#piece = next.value
-      }
-      const part = this.#piece.subarray(0, count - at)
-      use(part, at)
-      at += part.length
-      this.#piece = this.#piece.subarray(part.length)
-    }
   }
 }
 

@@ -3,6 +3,7 @@
  * (`Columns`), so that what is drawn comes back in the column's own units.
  */
 import { DpmError } from '../errors.js'
+import { allocate } from './allocate.js'
 import type { Columns, DataSet, ExampleValues } from './data-set.js'
 import { MemoryDataSet } from './memory-data-set.js'
 
@@ -14,38 +15,88 @@ export interface VectorParts {
   /** N class indices; null when there are no classes. */
   readonly labels: ArrayLike<number> | null
   readonly classes: readonly string[]
+  readonly reading?: readonly string[] | undefined
+  readonly remarks?: readonly string[] | undefined
 }
 
 /** Examples of shape columns×1×1. */
-export function vectorDataSet({ name, columns: names, rows, labels, classes }: VectorParts): MemoryDataSet {
+export function vectorDataSet({ columns: names, rows, ...parts }: VectorParts): MemoryDataSet {
   const columns = scaleOf(names, rows)
-  const images = Float32Array.from(standardized(rows, columns))
-  return new MemoryDataSet({ name, channels: names.length, height: 1, width: 1, columns, images, labels, classes })
+  const images = allocate(Float32Array, rows.length, `the examples of ${parts.name}`)
+  standardize(rows, columns, images)
+  return new MemoryDataSet({ ...parts, channels: names.length, height: 1, width: 1, columns, images })
 }
 
 /** Mean and deviation of each column; a column that is constant keeps its unit. */
 function scaleOf(names: readonly string[], rows: Float64Array): Columns {
-  const width = names.length
+  const scales = names.map((_, column) => {
+    const plain = scaleOfColumn(rows, column, names.length, 1)
+    if (isScale(plain)) return plain
+    // The sums leave the range of 64 bits: they are made of numbers near 1, by a power of two that changes no digit.
+    const largest = largestOf(rows, column, names.length)
+    if (largest === 0) return plain
+    const unit = 2 ** Math.max(-1022, Math.min(1023, Math.floor(Math.log2(largest))))
+    const { mean, deviation } = scaleOfColumn(rows, column, names.length, unit)
+    return { mean: mean * unit, deviation: deviation * unit }
+  })
+  return {
+    names,
+    means: scales.map(({ mean }) => mean),
+    deviations: scales.map(({ mean, deviation }) =>
+      // Of a constant, rounding may leave a last digit.
+      deviation > 1e-12 * Math.abs(mean) ? deviation : 1,
+    ),
+  }
+}
+
+interface Scale {
+  readonly mean: number
+  readonly deviation: number
+}
+
+function scaleOfColumn(rows: Float64Array, column: number, width: number, unit: number): Scale {
   const count = rows.length / width
-  const means = names.map((_, column) => {
-    let sum = 0
-    for (let i = column; i < rows.length; i += width) sum += rows[i] ?? 0
-    return sum / count
-  })
-  const deviations = means.map((mean, column) => {
-    let squares = 0
-    for (let i = column; i < rows.length; i += width) squares += ((rows[i] ?? 0) - mean) ** 2
-    const deviation = Math.sqrt(squares / count)
-    // Of a constant, rounding may leave a last digit.
-    return deviation > 1e-12 * Math.abs(mean) ? deviation : 1
-  })
-  return { names, means, deviations }
+  let sum = 0
+  for (let i = column; i < rows.length; i += width) sum += (rows[i] ?? 0) / unit
+  const mean = sum / count
+  let squares = 0
+  for (let i = column; i < rows.length; i += width) squares += ((rows[i] ?? 0) / unit - mean) ** 2
+  return { mean, deviation: Math.sqrt(squares / count) }
+}
+
+/** Whether no sum was too large, and no square so small that it was lost. */
+function isScale({ mean, deviation }: Scale): boolean {
+  return Number.isFinite(mean) && Number.isFinite(deviation) && deviation > 1e-140
+}
+
+function largestOf(rows: Float64Array, column: number, width: number): number {
+  let largest = 0
+  for (let i = column; i < rows.length; i += width) largest = Math.max(largest, Math.abs(rows[i] ?? 0))
+  return largest
 }
 
 /** Columns in their own units as networks see them. */
-export function standardized(rows: ArrayLike<number>, { means, deviations }: Columns): Float64Array {
+export function standardized(rows: ArrayLike<number>, columns: Columns): Float64Array {
+  const values = new Float64Array(rows.length)
+  standardize(rows, columns, values)
+  return values
+}
+
+function standardize(
+  rows: ArrayLike<number>,
+  { means, deviations }: Columns,
+  into: ExampleValues | Float64Array,
+): void {
   const width = means.length
-  return Float64Array.from(rows, (value, i) => (value - (means[i % width] ?? 0)) / (deviations[i % width] ?? 1))
+  for (let column = 0; column < width; column++) {
+    const [mean, deviation] = [means[column] ?? 0, deviations[column] ?? 1]
+    for (let i = column; i < rows.length; i += width) {
+      const value = rows[i] ?? 0
+      const centered = value - mean
+      // Two numbers of the largest may be further apart than 64 bits hold.
+      into[i] = Number.isFinite(centered) ? centered / deviation : value / deviation - mean / deviation
+    }
+  }
 }
 
 /** What networks see in the columns' own units. */
@@ -78,6 +129,7 @@ export function scaledAs(dataSet: DataSet, columns: Columns | undefined): DataSe
     classes: dataSet.classes,
     corrupt: dataSet.corrupt,
     remarks: dataSet.remarks,
+    reading: dataSet.reading,
     classOf: (index) => dataSet.classOf(index),
     close: () => dataSet.close(),
     async read(indices: readonly number[], into: ExampleValues, signal?: AbortSignal) {

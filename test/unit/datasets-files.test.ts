@@ -150,12 +150,7 @@ describe('idx', () => {
     ['images for labels', images, images, 'begins with 0x00000803'],
     ['fewer bytes than the header says', images.subarray(0, 20), labels, 'Expected 28 bytes'],
     ['half a gzip file', gzipSync(images).subarray(0, 20), labels, 'not a whole gzip file'],
-    [
-      'gzip of more than the header says',
-      gzipSync(Buffer.concat([images, Buffer.alloc(1e7)])),
-      labels,
-      'Cannot create a Buffer larger than 65 bytes',
-    ],
+    ['gzip of more than the header says', gzipSync(Buffer.concat([images, Buffer.alloc(1e7)])), labels, 'it has more'],
     ['a label too few', images, idxFile(0x801, [1], Uint8Array.from([1])), 'each of the 2 images'],
     ['a label that is no class', images, idxFile(0x801, [2], Uint8Array.from([1, 10])), 'label 1 is 10'],
   ])('%s is refused', async (_name, imageBytes, labelBytes, reason) => {
