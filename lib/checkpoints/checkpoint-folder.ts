@@ -126,7 +126,8 @@ const brokenEnding = '.broken'
  *   DPM_WRITE_FAILED.
  */
 export async function findResumable(folder: string, warn: Warn): Promise<string | undefined> {
-  const { path, faults } = await surveyCheckpoints(folder, warn)
+  const warnings: string[] = []
+  const { path, faults } = await surveyCheckpoints(folder, (message) => void warnings.push(message))
   if (path === undefined && faults.length > 0) {
     const list = faults.map(({ path: broken, fault }) => `${basename(broken)}: ${fault}`).join('\n')
     throw new DpmError(
@@ -135,6 +136,7 @@ export async function findResumable(folder: string, warn: Warn): Promise<string 
       { details: { path: folder, faults } },
     )
   }
+  for (const message of warnings) warn(message)
   const latest = path === undefined ? -1 : (stepOfName(basename(path)) ?? -1)
   for (const [step, name] of await checkpointNames(folder)) {
     const broken = join(folder, name)

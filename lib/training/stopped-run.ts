@@ -53,7 +53,7 @@ export function describeStopped({ step, checkpoint, failure, cure }: StoppedRun,
   const why = failure === undefined || messageOf(failure) === messageOf(error) ? '' : `: ${messageOf(failure)}`
   const lost = failure === undefined ? '' : `No checkpoint of step ${step} could be written${why.replace(/\.$/, '')}. `
   if (checkpoint === undefined) return `${lost}There is no checkpoint to go on from.`
-  return `${lost}${failure === undefined ? `What was trained, ${step} steps, is in` : 'The last checkpoint is'} ${checkpoint}: go on with --resume (\`resume: true\`)${laid}.`
+  return `${lost}${failure === undefined ? `What was trained, ${step} step${step === 1 ? '' : 's'}, is in` : 'The last checkpoint is'} ${checkpoint}: go on with --resume (\`resume: true\`)${laid}.`
 }
 
 function messageOf(error: unknown): string {

@@ -88,6 +88,7 @@ describe('interrupted', () => {
   test.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
+    ['SIGHUP', 129],
   ] as const)(
     'once by %s: a checkpoint is written, exit code %d, and the run goes on from there',
     async (signal, code) => {
