@@ -9,7 +9,7 @@
 import { join } from 'node:path'
 import * as z from 'zod'
 import type { ImageShape } from '../datasets/data-set.js'
-import { DpmError, show } from '../errors.js'
+import { DpmError, show, throwIfAborted } from '../errors.js'
 import type { DType } from '../native/binding.js'
 import { type CheckpointFields, checkpointVersion, type Json, type JsonObject, migrate } from './migrations.js'
 import { type SafetensorsDType, SafetensorsFile, type TensorSource, writeSafetensors } from './safetensors.js'
@@ -70,14 +70,17 @@ export async function writeCheckpointFile(folder: string, content: CheckpointCon
   return path
 }
 
-/** The same under a name of the caller's. */
-export async function writeCheckpointTo(path: string, content: CheckpointContent): Promise<void> {
+/** The same under a name of the caller's. @throws DpmError DPM_ABORTED where the signal fires: nothing is written then. */
+export async function writeCheckpointTo(path: string, content: CheckpointContent, signal?: AbortSignal): Promise<void> {
   const sources = content.tensors.map(
     (tensor): TensorSource => ({
       name: tensor.name,
       dtype: dtypes[tensor.dtype],
       shape: tensor.shape,
-      read: () => tensor.read(),
+      read: () => {
+        throwIfAborted(signal, 'Writing the checkpoint')
+        return tensor.read()
+      },
     }),
   )
   await writeSafetensors(path, sources, {

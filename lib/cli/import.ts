@@ -3,6 +3,7 @@ import { Command, Option } from 'commander'
 import type { ImportReport } from '../checkpoints/import/import-checkpoint.js'
 import type { Assignment } from '../options/assign.js'
 import { type CommonFlags, jsonFlag, setFlag } from './flags.js'
+import { interruptible } from './interrupt.js'
 import { printLine } from './print-line.js'
 import { columns, count, shapeText } from './words.js'
 
@@ -28,7 +29,10 @@ export function importCommand(): Command {
 
 async function run(source: string, { out, format, set, json }: ImportFlags): Promise<void> {
   const { importCheckpoint } = await import('../checkpoints/import/import-checkpoint.js')
-  const report = await importCheckpoint(source, { out, ...(format ? { format } : {}), ...(set ? { set } : {}) })
+  const report = await interruptible(
+    (signal) => importCheckpoint(source, { out, signal, ...(format ? { format } : {}), ...(set ? { set } : {}) }),
+    () => process.stderr.write('Stopping.\n'),
+  )
   if (json) {
     printLine(JSON.stringify(report))
     return

@@ -29,8 +29,15 @@ export interface InputPlace {
   readonly kind?: 'run' | 'folder' | 'closed' | undefined
 }
 
-/** What a run folder consists of; beside these it may take what is made of it. */
-const runParts = ['config.json', 'metrics.jsonl', 'checkpoints', 'snapshots', 'tensorboard']
+/** What a run folder consists of; beside these it may take what is made of it. A test holds it to lib/training/run-places.ts. */
+export const runParts: readonly string[] = [
+  'config.json',
+  'metrics.jsonl',
+  'skipped.jsonl',
+  'checkpoints',
+  'snapshots',
+  'tensorboard',
+]
 
 export class OutputPlaces implements AsyncDisposable {
   readonly #made: readonly string[]

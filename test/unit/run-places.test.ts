@@ -4,9 +4,10 @@ import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { runParts } from '../../lib/files/output-places.js'
 import { processPlace } from '../../lib/files/process-identity.js'
 import { RunFolder } from '../../lib/training/run-folder.js'
-import { runFolders } from '../../lib/training/run-places.js'
+import { runFiles, runFolders } from '../../lib/training/run-places.js'
 
 let folder: string
 beforeEach(async () => {
@@ -23,6 +24,11 @@ function deadPid(): number {
 
 const inside = async (path: string): Promise<string[]> => (await readdir(path, { recursive: true })).sort()
 const blank = ['checkpoints', 'config.json', 'samples', 'tensorboard']
+
+test('what a run folder consists of is one list: what no output may replace is all that is not shared', () => {
+  const folders = Object.entries(runFolders).flatMap(([name, { shared }]) => (shared ? [] : [name]))
+  expect([...runParts].sort()).toEqual([...Object.values(runFiles), ...folders].sort())
+})
 
 describe('a folder with no update', () => {
   test('is taken up again with other settings', async () => {

@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import * as z from 'zod'
 import { diffusionSchema } from '../../diffusion/diffusion-options.js'
 import { isLearned } from '../../diffusion/posterior.js'
-import { DpmError, expected } from '../../errors.js'
+import { DpmError, expected, throwIfAborted } from '../../errors.js'
 import { requireNoOtherEnding } from '../../files/name-endings.js'
 import { OutputPlaces } from '../../files/output-places.js'
 import { precisions } from '../../native/device.js'
@@ -29,6 +29,7 @@ export interface ImportOptions {
   readonly format?: string
   /** Choices that the source leaves open, and changes to the settings that were read from it (`network.…`, `diffusion.…`). */
   readonly set?: readonly Assignment[]
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface ImportReport {
@@ -60,7 +61,7 @@ const modelParts = Object.keys(modelSchema.shape)
 /**
  * Writes a source's model as a checkpoint, whole or not at all.
  * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID (the tensors and names that do not fit), DPM_INVALID_OPTION for a
- * choice that is missing or wrong, DPM_WRITE_FAILED
+ * choice that is missing or wrong, DPM_WRITE_FAILED, DPM_ABORTED
  */
 export async function importCheckpoint(sourcePath: string, options: ImportOptions): Promise<ImportReport> {
   await using source = await ImportSource.open(sourcePath)
@@ -69,6 +70,8 @@ export async function importCheckpoint(sourcePath: string, options: ImportOption
     [{ name: 'out', path: options.out, kind: 'file' }],
     [{ name: 'the source', path: sourcePath, kind: 'folder' }],
   )
+  const { signal } = options
+  throwIfAborted(signal, 'The import')
   const importer = await importerOf(source, options.format)
   const isModel = ({ path }: Assignment): boolean => modelParts.includes(path[0] ?? '')
   const set = options.set ?? []
@@ -80,13 +83,14 @@ export async function importCheckpoint(sourcePath: string, options: ImportOption
     source,
     parseOptions(importer.schema, choices, `import of ${importer.name}`) as never,
   )
+  throwIfAborted(signal, 'The import')
   const settings = parseOptions(modelSchema, assign(partsOf(model), set.filter(isModel)), sourcePath)
   const { parameters, size } = await parametersOf(settings)
   const copies = copiesOf(model)
   for (const { weights, about } of copies) requireMatch(weights, parameters, model, `${about} of ${sourcePath}`)
 
   const { image, classes, step, ...stored } = settings
-  await writeCheckpointTo(options.out, {
+  const content = {
     settings: {
       name: basename(sourcePath),
       ...(stored as JsonObject),
@@ -98,7 +102,8 @@ export async function importCheckpoint(sourcePath: string, options: ImportOption
     tensors: copies.flatMap(({ prefix, weights }) =>
       parameters.map((parameter) => convertedTensor(`${prefix}.${parameter.name}`, parameter, model, weights)),
     ),
-  })
+  }
+  await writeCheckpointTo(options.out, content, signal)
   return {
     path: options.out,
     format: importer.name,
