@@ -219,6 +219,8 @@ async function orAborted<Result>(work: Promise<Result>, signal: AbortSignal | un
   }
 }
 
+/** Without line ends, of which sharp has some, and without a full stop. */
 function reasonOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split('\n')[0]?.replace(/\.$/, '') ?? ''
+  const text = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').trim()
+  return (text.length > 300 ? `${text.slice(0, 297)}...` : text).replace(/[.:]$/, '')
 }

@@ -14,6 +14,7 @@ import { NpyFile } from '../../lib/datasets/npy.js'
 import { openZip } from '../../lib/files/zip-archive.js'
 import { parseOptions } from '../../lib/options/options.js'
 import { craft } from './crafted-zip.js'
+import { mutatedPictures } from './mutated-pictures.js'
 
 /** Reads all that is in a file. @returns the largest number of bytes that one part of it took; 0 where that has no bound. */
 type Read = (path: string) => Promise<number>
@@ -26,6 +27,8 @@ export interface MutatedFormat {
   readonly read: Read
   /** Of the file's name, where readers go by it: `.csv`. */
   readonly ending?: string
+  /** Makes the checksums of a damaged file right again, so that the damage goes further into its reader. */
+  readonly mend?: (bytes: Buffer) => Buffer
   /** A reading takes so many times as long as one of a small file: so many times fewer are tried. Default 1. */
   readonly cost?: number
 }
@@ -144,4 +147,5 @@ export const mutatedFormats: readonly MutatedFormat[] = [
     make: async () => zipSync({ 'a/b': [new Uint8Array(300), { level: 9 }], c: [Buffer.from('text'), { level: 0 }] }),
     read: readZip,
   },
+  ...mutatedPictures,
 ]

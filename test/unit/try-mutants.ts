@@ -25,7 +25,7 @@ export async function tryMutants(
   folder: string,
   hangSeconds = 60,
 ): Promise<MutantEnds> {
-  const { name, make, read, ending = '', cost = 1 } = format
+  const { name, make, read, mend, ending = '', cost = 1 } = format
   const original = await make()
   const tried = Math.max(lanes, Math.ceil(mutations / cost))
   const ends = { tried, read: 0, refused: 0 }
@@ -34,7 +34,8 @@ export async function tryMutants(
     mkdirSync(home, { recursive: true })
     const path = join(home, `file${ending}`)
     for (let seed = lane; seed < tried; seed += lanes) {
-      const bytes = mutated(original, seed)
+      const damaged = mutated(original, seed)
+      const bytes = mend ? mend(damaged) : damaged
       writeFileSync(path, bytes)
       const begun = performance.now()
       try {
