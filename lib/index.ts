@@ -85,6 +85,7 @@ export {
 } from './training/reconstruct-average.js'
 export { type RunOptions, type RunSettings, runOptions } from './training/run-options.js'
 // Train.
+export type { Cure, StoppedRun } from './training/stopped-run.js'
 export type { TrainStep } from './training/train-step.js'
 export { Trainer } from './training/trainer.js'
 export type { TrainerOptions, TrainerPlace } from './training/trainer-options.js'

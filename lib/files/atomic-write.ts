@@ -70,6 +70,13 @@ export async function sweepTemporaries(folder: string, shared = false): Promise<
   return removed
 }
 
+/** The name, cut at 60 characters or more, that a temporary file was to take; undefined for a file of another kind. */
+export function targetOfTemporary(name: string): string | undefined {
+  return temporaryName.test(name)
+    ? name.slice(1).replace(/(?:\.[0-9]+-[0-9a-f]{8}-|\.)[0-9a-f]{12}\.part$/, '')
+    : undefined
+}
+
 async function isAbandoned(path: string, name: string): Promise<boolean> {
   const [, pid, place] = temporaryName.exec(name) ?? []
   if (pid !== undefined && place === processPlace()) return !runs(Number(pid))

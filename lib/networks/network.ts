@@ -122,7 +122,10 @@ export class Network implements Disposable {
     return Tensor.own(await call(undefined, (binding) => binding.networkRead(this.handle, name)))
   }
 
-  /** Replaces a parameter. @throws DpmError DPM_INVALID_ARGUMENT for an unknown name or another shape. */
+  /**
+   * Replaces a parameter. Of the network of a `Trainer`, before the first update of its run, in the averaged copies too.
+   * @throws DpmError DPM_INVALID_ARGUMENT for an unknown name or another shape.
+   */
   async write(name: string, value: Tensor): Promise<void> {
     await call(undefined, (binding) => binding.networkWrite(this.handle, name, value.handle))
   }

@@ -43,6 +43,8 @@ export interface OpenRun {
   readonly budget: Budget
   readonly learningRate: LearningRate
   readonly warn: (message: string) => void
+  /** @throws what the caller's `onWarning` threw or rejected with. */
+  readonly requireTold: () => void
   /** Updates that are made, and the seconds that they took. */
   readonly step: number
   readonly seconds: number
@@ -80,7 +82,8 @@ function warnOfProcess(message: string): void {
 }
 
 async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
-  const { out, resume = false, signal, onOpen, onWarning: warn = warnOfProcess, ...rest } = options
+  const { out, resume = false, signal, onOpen, onWarning = warnOfProcess, ...rest } = options
+  const { warn, requireTold } = tellWarnings(onWarning)
   if (resume && out === undefined)
     throw new DpmError('DPM_INVALID_OPTION', '`resume` needs `out`: the folder of the run to go on with.')
   // Refuse a bad option before a folder is made, and a folder in use before any data is read.
@@ -145,8 +148,27 @@ async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
     parts.journal = await RunJournal.open(folder, settings.log, resume ? { step, state: journalState } : undefined)
   const skipped = await SkippedExamples.open(folder?.skipped)
   const { journal } = parts
-  const known = { settings, process, dataSet, condition, device, budget, learningRate, warn }
+  requireTold()
+  const known = { settings, process, dataSet, condition, device, budget, learningRate, warn, requireTold }
   return { ...known, folder, journal, skipped, state, step, seconds, checkpoint: latest }
+}
+
+/** A warning ends nothing where it is told; what the caller's function throws or rejects with comes out at the next step. */
+function tellWarnings(onWarning: (message: string) => unknown): Pick<OpenRun, 'warn' | 'requireTold'> {
+  const failures: { readonly error: unknown }[] = []
+  return {
+    warn: (message) => {
+      try {
+        Promise.resolve(onWarning(message)).catch((error: unknown) => failures.push({ error }))
+      } catch (error) {
+        failures.push({ error })
+      }
+    },
+    requireTold: () => {
+      const [first] = failures.splice(0)
+      if (first) throw first.error
+    },
+  }
 }
 
 /** A run in a folder keeps where it was started; one of 0.1.0 learns it when it goes on. */

@@ -4,7 +4,7 @@
  */
 import { readdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { sweepTemporaries } from '../files/atomic-write.js'
+import { sweepTemporaries, targetOfTemporary } from '../files/atomic-write.js'
 import { readFailure, systemCode, writeFailure } from '../files/file-failure.js'
 import { isLeftover, lockName, removeLeftover } from './run-lock.js'
 
@@ -48,7 +48,12 @@ const folderEntries = Object.entries(runFolders) as readonly (readonly [keyof ty
  * @throws DpmError DPM_WRITE_FAILED
  */
 export async function sweepRun(folder: string): Promise<void> {
-  await sweepTemporaries(folder)
+  // Other commands may be writing files of theirs into the folder itself; its own files are the holder's.
+  await sweepTemporaries(folder, true)
+  for (const name of await namesIn(folder)) {
+    const target = targetOfTemporary(name)
+    if (target !== undefined && Object.values<string>(runFiles).includes(target)) await remove(join(folder, name))
+  }
   for (const [name, { shared }] of folderEntries) await sweepTemporaries(join(folder, name), shared)
   for (const name of await namesIn(folder)) {
     if (name !== lockName && name.startsWith(lockName) && (await isLeftover(join(folder, name))))

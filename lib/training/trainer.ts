@@ -366,6 +366,7 @@ export class Trainer implements AsyncDisposable {
     const { step } = values
     for (const remark of this.dataSet.remarks?.slice(this.#toldRemarks) ?? []) this.#run.warn(remark)
     this.#toldRemarks = this.dataSet.remarks?.length ?? 0
+    this.#run.requireTold()
     const written = await this.#afterStep(step, signal)
     return { ...values, ...shareOf(this.#run, step, seconds, speed), skippedExamples: this.skipped.length, written }
   }

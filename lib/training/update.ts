@@ -85,7 +85,10 @@ export async function runUpdate(
       first: begin === 0,
       update: end === total ? update : null,
     }
-    jobs.push(state.step(job, signal, profile))
+    const report = state.step(job, signal, profile)
+    // Where a later part cannot even be queued, nobody waits for this one.
+    report.catch(() => undefined)
+    jobs.push(report)
   }
   const parts = await Promise.all(jobs)
   const report = {

@@ -91,6 +91,23 @@ describe('an error of the caller', () => {
     await expectSameEnd(out)
   })
 
+  test.each([
+    [
+      'throws',
+      (error: Error) => () => {
+        throw error
+      },
+    ],
+    ['rejects with', (error: Error) => () => Promise.reject(error) as never],
+  ])('that onWarning %s comes out as it is, behind a checkpoint', async (name, failing) => {
+    const out = join(folder.path, `warned-${name.length}`)
+    const error = new OwnError('mine')
+    await using trainer = await Trainer.create({ ...options(), out, onWarning: failing(error) })
+    Object.assign(trainer.dataSet, { remarks: ['a frame is not read'] })
+    await expect(trainer.train()).rejects.toBe(error)
+    expect(trainer.stopped?.checkpoint).toBe(checkpointPath(out, trainer.step))
+  })
+
   test('that leaves the loop by break leaves a checkpoint too', async () => {
     const out = join(folder.path, 'break')
     {
@@ -181,6 +198,25 @@ test('a picture of the run that cannot be written ends it with a checkpoint, and
   expect(trainer.stopped?.checkpoint).toBe(checkpointPath(out, 8))
 })
 
+test('examples that cannot be decoded and are skipped are told: each once, and after a resume too', async () => {
+  const out = join(folder.path, 'skipped')
+  const corruptOf = (step: number) => [
+    { index: 3, place: 'b.jpg', reason: 'torn' },
+    ...(step > 4 ? [{ index: 1, place: 'a.jpg', reason: 'no picture' }] : []),
+  ]
+  const counts: number[] = []
+  for (const resume of [false, true]) {
+    await using trainer = await Trainer.create({ ...options(), budget: { steps: resume ? 12 : 8 }, out, resume })
+    Object.defineProperty(trainer.dataSet, 'corrupt', { get: () => corruptOf(trainer.step) })
+    await trainer.train({ onStep: ({ skippedExamples }) => void counts.push(skippedExamples) })
+    expect(trainer.skipped.map(({ place }) => place)).toEqual(['b.jpg', 'a.jpg'])
+  }
+  expect([counts[0], counts[3], counts.at(-1)]).toEqual([1, 1, 2])
+  expect(readFileSync(join(out, 'skipped.jsonl'), 'utf8')).toBe(
+    '{"place":"b.jpg","reason":"torn","index":3}\n{"place":"a.jpg","reason":"no picture","index":1}\n',
+  )
+})
+
 describe('the command line', () => {
   const recipe = (name: string, changes: Partial<RunOptions>): void =>
     writeFileSync(join(folder.path, `${name}.json`), JSON.stringify(options(changes)))
@@ -219,7 +255,7 @@ describe('the command line', () => {
     for (const out of ['deep/er', 'there']) {
       const end = await command(['train', 'torn.json', '--out', out], folder.path)
       expect(end.code, end.stderr).toBe(1)
-      expect(end.stderr).toMatch(/Cannot decode the picture .*torn\.png.*begin again with data\.corrupt=skip/)
+      expect(end.stderr).toMatch(/the picture .*torn\.png.*begin again with data\.corrupt=skip/)
     }
     expect(existsSync(join(folder.path, 'deep'))).toBe(false)
     expect(readdirSync(join(folder.path, 'there'))).toEqual([])

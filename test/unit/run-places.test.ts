@@ -149,6 +149,7 @@ describe('what a kill has left', () => {
       join('samples', temporary(process.pid)),
       join('samples', temporary(deadPid(), '00000000')),
       join('samples', '.mine.part'),
+      temporary(process.pid),
       'run.lock.mine',
       join('checkpoints', '.hidden'),
     ]
