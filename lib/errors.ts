@@ -74,5 +74,9 @@ export function expected(
 
 /** Throws `DPM_ABORTED` if the signal has fired; the signal's reason is the cause. */
 export function throwIfAborted(signal: AbortSignal | undefined, work = 'The work'): void {
-  if (signal?.aborted) throw new DpmError('DPM_ABORTED', `${work} was cancelled.`, { cause: signal.reason })
+  if (!signal) return
+  if (typeof signal.aborted !== 'boolean' || typeof signal.addEventListener !== 'function') {
+    throw expected('an AbortSignal', 'signal', signal, '', 'DPM_INVALID_OPTION')
+  }
+  if (signal.aborted) throw new DpmError('DPM_ABORTED', `${work} was cancelled.`, { cause: signal.reason })
 }

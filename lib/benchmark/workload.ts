@@ -12,6 +12,7 @@ import { call, callSync } from '../native/call.js'
 import { resolveDevice } from '../native/device.js'
 import { knownClasses, requireProcess } from '../networks/list.js'
 import { Network } from '../networks/network.js'
+import { seedNumber } from '../options/seed.js'
 import { noisePurposes } from '../random/purposes.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { RunSettings } from '../training/run-options.js'
@@ -87,14 +88,20 @@ export class Workload implements AsyncDisposable {
         image: dataSet,
         classes: knownClasses(settings.network, dataSet.classes).length,
         outputs: isLearned(settings.diffusion.variance) ? 2 : 1,
-        seed: settings.seed,
+        seed: seedNumber(settings.seed),
         device,
       })
       state = await TrainState.create(network, settings).catch((error: unknown) => {
         network.dispose()
         throw error
       })
-      const batches = createBatches(dataSet, { batch, seed: settings.seed, flip, beside: condition?.ofImages, signal })
+      const batches = createBatches(dataSet, {
+        batch,
+        seed: seedNumber(settings.seed),
+        flip,
+        beside: condition?.ofImages,
+        signal,
+      })
       const { value: first } = await batches.next()
       const inputs = await inputsOf(settings, process, dataSet, first, device)
       return new Workload({ settings, dataSet, device, process, state, batches, inputs })
@@ -173,14 +180,14 @@ async function inputsOf(
   device: string,
 ): Promise<Inputs> {
   const { indices, epochs, step } = batch
-  const { rows } = process.objective.draw({ seed: settings.seed, step, epochs, examples: indices })
+  const { rows } = process.objective.draw({ seed: seedNumber(settings.seed), step, epochs, examples: indices })
   const column = rowFields.indexOf('cNoise')
   const { channels, height, width } = dataSet
   const shape = [indices.length, channels, height, width]
   const knows = knownClasses(settings.network, dataSet.classes).length > 0
   return {
     x: await call(undefined, (binding) =>
-      binding.randomNormal(settings.seed, noisePurposes.initial, 0, indices, shape, device),
+      binding.randomNormal(seedNumber(settings.seed), noisePurposes.initial, 0, indices, shape, device),
     ),
     labels: Float64Array.from(indices, (_, i) => rows[i * rowFields.length + column] ?? 0),
     classes: knows && settings.network.classConditional ? batch.classes : null,

@@ -4,6 +4,7 @@ import type { DataSet } from '../datasets/data-set.js'
 import type { DataSettings } from '../datasets/list.js'
 import type { InputPlace } from '../files/output-places.js'
 import { type Assignment, assign } from '../options/assign.js'
+import { seedNumber } from '../options/seed.js'
 import { type CommonFlags, jsonFlag, seedFlag, setFlag, wholeNumber } from './flags.js'
 import { interruptible } from './interrupt.js'
 import { printLine } from './print-line.js'
@@ -16,7 +17,7 @@ interface DataFlags extends CommonFlags {
   readonly check?: boolean
   readonly out?: string
   readonly count: number
-  readonly seed: number
+  readonly seed: number | string
 }
 
 /** More than this are decoded only when asked: it may take long. */
@@ -204,7 +205,7 @@ async function drawExamples(dataSet: DataSet, path: string, flags: DataFlags): P
   const { roomFor } = await import('../datasets/memory-data-set.js')
   const { channels, height, width, length } = dataSet
   const shown = Math.min(flags.count, length)
-  const indices = [...batchOrder(length, shown, flags.seed, 0).indices]
+  const indices = [...batchOrder(length, shown, seedNumber(flags.seed), 0).indices]
   const pixels = roomFor(dataSet, shown)
   if (!(pixels instanceof Uint8Array)) return
   await dataSet.read(indices, pixels)

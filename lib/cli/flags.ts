@@ -2,6 +2,7 @@
 import { InvalidArgumentError, Option } from 'commander'
 import type { Assignment } from '../options/assign.js'
 import { parseAssignment } from '../options/assign.js'
+import { parseSeed } from '../options/seed.js'
 
 /** What every command takes. */
 export interface CommonFlags {
@@ -31,7 +32,13 @@ export function jsonFlag(): Option {
 }
 
 export function seedFlag(what: string): Option {
-  return new Option('--seed <number>', what).argParser(wholeNumber(0))
+  return new Option('--seed <number>', what).argParser((text) => {
+    try {
+      return parseSeed(text)
+    } catch {
+      throw new InvalidArgumentError('Expected a whole number from 0 to 2^64 - 1.')
+    }
+  })
 }
 
 export function deviceFlag(): Option {

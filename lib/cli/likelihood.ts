@@ -20,7 +20,7 @@ interface LikelihoodFlags extends CommonFlags {
   readonly data?: readonly Assignment[]
   readonly class: boolean
   readonly set?: readonly Assignment[]
-  readonly seed: number
+  readonly seed: number | string
   readonly weights?: string
   readonly batch: number
   readonly chunk?: number

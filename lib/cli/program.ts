@@ -12,6 +12,7 @@ import { explainCommand } from './explain.js'
 import { exportCommand } from './export.js'
 import { exitCodeOf, reportFailure, usageExitCode } from './failure.js'
 import type { CommonFlags } from './flags.js'
+import { withHomeFolder } from './home-folder.js'
 import { importCommand } from './import.js'
 import { inspectCommand } from './inspect.js'
 import { likelihoodCommand } from './likelihood.js'
@@ -72,7 +73,7 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     flags = command.opts()
   })
   try {
-    await program.parseAsync(argv)
+    await program.parseAsync(withHomeFolder(argv))
     return Number(process.exitCode ?? 0)
   } catch (error) {
     // Commander has printed its message, or the help that was asked for.

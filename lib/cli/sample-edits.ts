@@ -16,7 +16,7 @@ export interface EditFlags {
   readonly weaker?: string
   readonly classifier?: string
   readonly classifierScale: number
-  readonly classes?: string
+  readonly classes?: readonly string[]
   readonly guidanceLow?: number
   readonly guidanceHigh?: number
   readonly guidanceRescale?: number

@@ -21,20 +21,20 @@ import {
 } from './flags.js'
 import { interruptible } from './interrupt.js'
 import { printLine } from './print-line.js'
-import { classesOf } from './sample-classes.js'
+import { classesOf, moreClasses } from './sample-classes.js'
 import { addEditFlags, type EditFlags, resolveEdits } from './sample-edits.js'
 import { StatusLine } from './status-line.js'
 import { count, examplesWord, shapeText } from './words.js'
 
 interface SampleFlags extends CommonFlags, EditFlags {
   readonly count?: number
-  readonly classes?: string
+  readonly classes?: readonly string[]
   readonly guidance?: number
   readonly sampler?: string
   readonly steps?: number
   readonly spacing?: string
   readonly set?: readonly Assignment[]
-  readonly seed: number
+  readonly seed: number | string
   readonly weights?: string
   readonly chunk?: number
   readonly device?: string
@@ -67,7 +67,8 @@ export function sampleCommand(): Command {
     .option('--count <number>', 'how many images (default: 16, or as many as fill the rows of classes)', wholeNumber(1))
     .option(
       '--classes <list>',
-      'names or indices, separated by commas, dealt out in turn (default: all); none draws without class, or of a network that must be told one every class in turn',
+      'names or indices, separated by commas, dealt out in turn (default: all); a name with a comma in "quotes", or the flag again; none draws without class, or of a network that must be told one every class in turn',
+      moreClasses,
     )
     .option('--guidance <scale>', 'classifier-free guidance; 1 is the plain conditional network', finiteNumber)
     .option(
@@ -178,7 +179,7 @@ async function readStored(
 }
 
 interface Resolved {
-  readonly options: GenerateOptions & { readonly count: number; readonly seed: number }
+  readonly options: GenerateOptions & { readonly count: number; readonly seed: number | string }
   /** Images in a row; undefined leaves it to the grid. */
   readonly columns: number | undefined
 }

@@ -21,7 +21,7 @@ interface TrainFlags extends CommonFlags {
   readonly set?: readonly Assignment[]
   readonly resume?: boolean
   readonly plan?: boolean
-  readonly seed?: number
+  readonly seed?: number | string
   readonly device?: string
   readonly precision?: string
   readonly threads?: number

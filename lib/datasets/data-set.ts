@@ -1,4 +1,5 @@
 /** What every data set answers; shared code never asks which one it is. */
+import { expected } from '../errors.js'
 
 /** The columns that vectors were made of: a value in a column's own units is mean + deviation · what networks see. */
 export interface Columns {
@@ -70,3 +71,10 @@ export interface DataSet extends ImageShape {
 
 /** How far opening (indexing, decoding, unpacking) has come. */
 export type OpenProgress = (done: number, total: number) => void
+
+/** @throws DpmError DPM_INVALID_ARGUMENT for what is no data set. */
+export function requireDataSet(value: unknown, name = 'dataSet'): void {
+  const { read, length, classes } = Object(value) as Partial<DataSet>
+  if (typeof read === 'function' && typeof length === 'number' && Array.isArray(classes)) return
+  throw expected('a data set, such as `openDataSet` opens,', name, value)
+}

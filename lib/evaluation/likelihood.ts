@@ -4,13 +4,17 @@
  * vectors it is -log2 p(x) / D of the density of the columns in their own units.
  */
 import * as z from 'zod'
+import { withCallback } from '../callback.js'
 import { batchOrder } from '../datasets/batches.js'
 import type { DataSet } from '../datasets/data-set.js'
+import { requireDataSet } from '../datasets/data-set.js'
 import { roomFor } from '../datasets/memory-data-set.js'
 import { scaledAs } from '../datasets/vectors.js'
 import { DpmError, expected, throwIfAborted } from '../errors.js'
+import { type Checks, checks, readOptions } from '../options/call-options.js'
 import { type KindSchema, nameOrOptions, schemasOf } from '../options/kind-schema.js'
 import { parseOptions } from '../options/options.js'
+import { parseSeed, type Seed, seedNumber } from '../options/seed.js'
 import { type ContinuousVlbDetails, continuousVlb } from './continuous-likelihood.js'
 import { type OdeDetails, ode } from './flow-likelihood.js'
 import type { LikelihoodMethod, LikelihoodModel } from './likelihood-method.js'
@@ -37,9 +41,10 @@ export interface LikelihoodOptions {
   /** Images on their way at once; 64 when absent. No result depends on it. */
   readonly batch?: number | undefined
   /** Keys of all noise; 0 when absent. */
-  readonly seed?: number | undefined
+  readonly seed?: Seed | undefined
   readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: LikelihoodProgress) => void) | undefined
+  /** Waited for at the end where it returns promises; what it throws or rejects with is what the call rejects with. */
+  readonly onProgress?: ((progress: LikelihoodProgress) => unknown) | undefined
 }
 
 export interface LikelihoodProgress {
@@ -58,7 +63,8 @@ export interface LikelihoodResult {
   /** What the number depends on: results are comparable where all of this is equal. */
   readonly protocol: {
     readonly method: LikelihoodMethodSettings
-    readonly seed: number
+    /** Digits where a number would not be exact. */
+    readonly seed: number | string
     readonly data: string
     readonly images: number
     /** All of the data, or a part chosen by the seed. */
@@ -82,10 +88,38 @@ export interface LikelihoodResult {
 export async function evaluateLikelihood(
   model: LikelihoodModel,
   given: DataSet,
-  options: LikelihoodOptions,
+  asked: LikelihoodOptions,
+): Promise<LikelihoodResult> {
+  requireModel(model)
+  requireDataSet(given)
+  const { onProgress, ...options } = readOptions('evaluateLikelihood', asked, likelihoodChecks)
+  return withCallback(onProgress, (tell) => evaluate(model, given, options, tell))
+}
+
+const likelihoodChecks: Checks<LikelihoodOptions> = {
+  method: checks.any,
+  images: checks.any,
+  batch: checks.any,
+  seed: checks.any,
+  signal: checks.signal,
+  onProgress: checks.callback,
+}
+
+function requireModel(model: LikelihoodModel): void {
+  const { denoiser, description } = Object(model) as Partial<LikelihoodModel>
+  if (typeof denoiser === 'object' && denoiser !== null && typeof description === 'object') return
+  throw expected('a model, such as `likelihoodModel` makes of one,', 'model', model)
+}
+
+async function evaluate(
+  model: LikelihoodModel,
+  given: DataSet,
+  options: Omit<LikelihoodOptions, 'onProgress'>,
+  onProgress: ((progress: LikelihoodProgress) => void) | undefined,
 ): Promise<LikelihoodResult> {
   const dataSet = model.columns ? scaledAs(given, model.columns) : given
-  const { seed = 0, batch = 64, signal, onProgress } = options
+  const { batch = 64, signal } = options
+  const seed = seedNumber(options.seed ?? 0)
   const method = parseOptions(likelihoodSchema, options.method, 'likelihood')
   const definition: LikelihoodMethod<KindSchema, LikelihoodDetails> = likelihoods[method.kind]
   const images = options.images ?? dataSet.length
@@ -131,7 +165,7 @@ export async function evaluateLikelihood(
     standardError: standardErrorOf(bits),
     protocol: {
       method,
-      seed,
+      seed: parseSeed(options.seed ?? 0),
       data: dataSet.name,
       images,
       whole: images === dataSet.length,

@@ -1,11 +1,14 @@
 /** A trained model: a network with its (averaged) weights, its diffusion process, and what it was trained on. */
+import { withCallback } from '../callback.js'
 import type { Columns, ImageShape } from '../datasets/data-set.js'
 import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
-import { DpmError } from '../errors.js'
-import type { Images } from '../images/image-batch.js'
+import { DpmError, expected } from '../errors.js'
+import { Images } from '../images/image-batch.js'
 import type { Network } from '../networks/network.js'
+import { type Checks, checks, readOptions, required } from '../options/call-options.js'
+import { type Seed, seedNumber } from '../options/seed.js'
 import type { Program } from '../sampling/program.js'
-import type { Tensor } from '../tensor/tensor.js'
+import { Tensor } from '../tensor/tensor.js'
 import { toImages } from './gallery.js'
 import {
   type GenerateOptions,
@@ -15,6 +18,7 @@ import {
   startGeneration,
   stepsOf,
 } from './generate.js'
+import { generateChecks } from './generate-checks.js'
 import { type LoadedModel, type LoadOptions, loadModel } from './load-model.js'
 import type { ModelSettings } from './model-options.js'
 import { drawNoise, interpolateNoise } from './noise.js'
@@ -36,6 +40,19 @@ export interface SampleProgress {
   readonly step: number
   readonly steps: number
 }
+
+interface ProgressOption {
+  /**
+   * Told each step while native code goes on. What it throws, and what a promise that it returns rejects with, ends the
+   * run and is what the call rejects with; the call waits for such promises, the steps do not.
+   */
+  readonly onProgress?: ((progress: SampleProgress) => unknown) | undefined
+}
+
+const drawingChecks: Checks<GenerateOptions & ProgressOption> = { ...generateChecks, onProgress: checks.callback }
+const noiseChecks = { seed: checks.any, samples: required(checks.numbers) }
+const { steps, spacing, classes, chunk, signal } = generateChecks
+const invertChecks = { steps, spacing, classes, chunk, signal }
 
 export class Diffusion implements Disposable {
   readonly settings: ModelSettings
@@ -94,21 +111,19 @@ export class Diffusion implements Disposable {
    * Draws images. In the same program, image k of a seed is the same whatever else is drawn.
    * @throws DpmError DPM_INVALID_OPTION, DPM_ABORTED, DPM_OUT_OF_MEMORY
    */
-  async sample(
-    options: GenerateOptions & { readonly onProgress?: (progress: SampleProgress) => void } = {},
-  ): Promise<Images> {
+  async sample(asked: GenerateOptions & ProgressOption = {}): Promise<Images> {
     requirePictures(this.image)
+    const { onProgress, ...options } = readOptions('sample', asked, drawingChecks)
     using generation = await startGeneration(this.source, options)
-    return await drawAll(generation, options, this.image)
+    return await drawAll(generation, { signal: options.signal, onProgress }, this.image)
   }
 
   /** Draws vectors, in their columns' own units, from a model of vectors. Otherwise as `sample`. */
-  async sampleVectors(
-    options: GenerateOptions & { readonly onProgress?: (progress: SampleProgress) => void } = {},
-  ): Promise<Vectors> {
+  async sampleVectors(asked: GenerateOptions & ProgressOption = {}): Promise<Vectors> {
     const columns = columnsOf(this.image)
+    const { onProgress, ...options } = readOptions('sampleVectors', asked, drawingChecks)
     using generation = await startGeneration(this.source, options)
-    await runToEnd(generation, options)
+    await runToEnd(generation, { signal: options.signal, onProgress })
     using output = await generation.run.read('output')
     return Vectors.fromFloats(await output.data(), columns, generation.classes)
   }
@@ -130,8 +145,9 @@ export class Diffusion implements Disposable {
   }
 
   /** x at the first level of the samples with these noise keys: N×C×H×W, as `sample` begins with it. */
-  async noise(options: { readonly seed?: number; readonly samples: readonly number[] }): Promise<Tensor<'float32'>> {
-    return drawNoise(this.source, options.seed ?? 0, options.samples)
+  async noise(asked: { readonly seed?: Seed; readonly samples: readonly number[] }): Promise<Tensor<'float32'>> {
+    const { seed = 0, samples } = readOptions('noise', asked, noiseChecks)
+    return drawNoise(this.source, seedNumber(seed), samples)
   }
 
   /**
@@ -141,8 +157,10 @@ export class Diffusion implements Disposable {
    */
   async invert(
     images: Images,
-    options: Pick<GenerateOptions, 'steps' | 'spacing' | 'classes' | 'chunk' | 'signal'> = {},
+    asked: Pick<GenerateOptions, 'steps' | 'spacing' | 'classes' | 'chunk' | 'signal'> = {},
   ): Promise<Tensor<'float32'>> {
+    const options = readOptions('invert', asked, invertChecks)
+    if (!(images instanceof Images)) throw expected('Images', 'images', images)
     using initial = pictureTensor(images, this.image, images.length, 'images')
     using generation = await startGeneration(this.source, {
       ...options,
@@ -159,12 +177,13 @@ export class Diffusion implements Disposable {
    * noise of its own.
    * @param between 1×C×H×W each: of `noise`, or of `invert`
    */
-  async interpolate(
-    between: readonly [Tensor, Tensor],
-    options: GenerateOptions & { readonly onProgress?: (progress: SampleProgress) => void } = {},
-  ): Promise<Images> {
+  async interpolate(between: readonly [Tensor, Tensor], asked: GenerateOptions & ProgressOption = {}): Promise<Images> {
+    const options = readOptions('interpolate', asked, drawingChecks)
     const { count = 8 } = options
-    using initial = await interpolateNoise(...between, count)
+    if (!Array.isArray(between) || between.length !== 2 || !between.every((one) => one instanceof Tensor)) {
+      throw expected('two tensors', 'between', between)
+    }
+    using initial = await interpolateNoise(between[0], between[1], count)
     return this.sample({ ...options, count, initial })
   }
 
@@ -194,13 +213,13 @@ function columnsOf({ columns }: ImageShape): Columns {
 
 interface RunToEndOptions {
   readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: SampleProgress) => void) | undefined
+  readonly onProgress?: ProgressOption['onProgress']
 }
 
 async function runToEnd({ run, steps }: Generation, { onProgress, signal }: RunToEndOptions): Promise<void> {
-  await run.advance(Number.POSITIVE_INFINITY, {
-    signal,
-    ...(onProgress ? { onProgress: ({ step }: { step: number }) => onProgress({ step, steps }) } : {}),
+  await withCallback(onProgress, async (tell) => {
+    const listener = tell && (({ step }: { step: number }) => tell({ step, steps }))
+    await run.advance(Number.POSITIVE_INFINITY, { signal, ...(listener ? { onProgress: listener } : {}) })
   })
 }
 

@@ -4,13 +4,15 @@ import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { createGuidance, type GuidanceOptions, guidanceDefinition, parseGuidance } from '../diffusion/guidance/list.js'
 import { isLearned } from '../diffusion/posterior.js'
 import { requireNoise } from '../diffusion/schedule.js'
-import { DpmError, expected } from '../errors.js'
+import { DpmError, expected, show } from '../errors.js'
 import type { Images } from '../images/image-batch.js'
 import type { NativeProgress, NetworkHandle } from '../native/binding.js'
 import { call } from '../native/call.js'
 import type { Precision } from '../native/device.js'
-import { nearest } from '../options/options.js'
+import { nameList, nearest } from '../options/options.js'
+import { type Seed, seedNumber } from '../options/seed.js'
 import { noisePurposes } from '../random/purposes.js'
+import { requireRoom } from '../room.js'
 import { selectLevels } from '../sampling/levels.js'
 import type { Program } from '../sampling/program.js'
 import type { RecordContext } from '../sampling/recorder.js'
@@ -21,6 +23,7 @@ import type { SpacingOptions } from '../sampling/spacings/list.js'
 import { Tensor } from '../tensor/tensor.js'
 import { AdaptiveRun, adaptiveSteps } from './adaptive-run.js'
 import type { Condition } from './conditions/condition.js'
+import { readGenerateOptions } from './generate-checks.js'
 import { inChunks } from './guides/in-chunks.js'
 import { maskTensor, pictureTensor } from './pictures.js'
 import { type Guide, ProgramRun } from './program-run.js'
@@ -63,8 +66,8 @@ export interface GenerateOptions {
   /** Steps of the sampler; what the model names, else every time of a discrete schedule, 50 where time is continuous. */
   readonly steps?: number | undefined
   readonly spacing?: SpacingOptions | undefined
-  /** Whole number from 0; 0 when absent. */
-  readonly seed?: number | undefined
+  /** From 0 to 2^64 - 1; above 2^53 - 1 a bigint, or digits. 0 when absent. */
+  readonly seed?: Seed | undefined
   /**
    * Indices or names, dealt out to the images in turn. Without them the network draws unconditionally; one that has no null class is
    * told every class in turn by the images' noise keys: key modulo the number of classes, so that image k has its class in any company.
@@ -130,13 +133,13 @@ const elementsAtOnce = 4096
 
 /** Records the program that the options ask for. @throws DpmError DPM_INVALID_OPTION, DPM_INVALID_ARGUMENT */
 export function recordGeneration(source: Omit<Source, 'network'>, asked: GenerateOptions): Program {
-  const options = withDefaults(asked, source.sampling)
+  const options = withDefaults(readGenerateOptions(asked), source.sampling)
   return recordSampler(parseSampler(options.sampler ?? 'ddim'), recordContext(source, options))
 }
 
 /** Steps of the run that the options ask for, as progress counts them. */
 export function stepsOf(source: Omit<Source, 'network'>, asked: GenerateOptions): number {
-  const options = withDefaults(asked, source.sampling)
+  const options = withDefaults(readGenerateOptions(asked), source.sampling)
   const adaptive = samplerDefinition(parseSampler(options.sampler ?? 'ddim')).adaptive
   return adaptive ? adaptiveSteps : recordGeneration(source, options).steps
 }
@@ -248,10 +251,10 @@ export function dealClasses(
     if (Number.isInteger(index) && index >= 0 && index < known.length) return index
     const near = typeof one === 'string' ? nearest(one, known) : undefined
     throw expected(
-      `indices from 0 to ${known.length - 1} or names (${known.slice(0, 20).join(', ')}${known.length > 20 ? ' …' : ''})`,
+      `indices from 0 to ${known.length - 1} or names (${nameList(known)})`,
       'classes',
       one,
-      near ? `Did you mean "${near}"?` : '',
+      near ? `Did you mean ${show(near)}?` : '',
       'DPM_INVALID_OPTION',
     )
   })
@@ -260,20 +263,17 @@ export function dealClasses(
 
 /** Prepares a run. Dispose of it at the end. */
 export async function startGeneration(source: Source, asked: GenerateOptions): Promise<Generation> {
-  const options = withDefaults(asked, source.sampling)
-  const { seed = 0, chunk } = options
+  const options = withDefaults(readGenerateOptions(asked), source.sampling)
+  const { chunk } = options
+  const seed = seedNumber(options.seed ?? 0)
   const count = options.count ?? options.samples?.length ?? 16
-  for (const [name, value, least] of [
-    ['count', count, 1],
-    ['seed', seed, 0],
-    ['chunk', chunk ?? 1, 1],
-  ] as const) {
-    if (!Number.isSafeInteger(value) || value < least) {
-      throw expected(`a whole number of at least ${least}`, name, value, '', 'DPM_INVALID_OPTION')
-    }
-  }
-  const samples = Float64Array.from(options.samples ?? Array.from({ length: count }, (_, index) => index))
-  if (samples.length !== count)
+  const elements = source.image.channels * source.image.height * source.image.width
+  // x, what the sampler makes of it, what comes back.
+  requireRoom(12 * (count + (chunk ?? 0)) * elements, `${count} × ${elements} numbers`, 'Draw fewer at a time.')
+  const samples = options.samples
+    ? Float64Array.from(options.samples, Number)
+    : new Float64Array(count).map((_, index) => index)
+  if (samples.length !== count || count === 0)
     throw expected(`${count} noise keys`, 'samples', samples.length, '', 'DPM_INVALID_OPTION')
   for (const key of samples) {
     if (Number.isInteger(key) && key >= 0 && key < 2 ** 32) continue
@@ -289,7 +289,6 @@ export async function startGeneration(source: Source, asked: GenerateOptions): P
   const x = await inputs.hold(firstNoise(source, options, seed, samples))
   const image =
     options.image && (await inputs.hold(pictureTensor(options.image.images, source.image, count, 'image.images')))
-  const elements = source.image.channels * source.image.height * source.image.width
   const size = chunk ?? Math.min(count, Math.max(largestChunk, Math.floor(elementsAtOnce / elements)))
   const runOptions = {
     chunk: size,

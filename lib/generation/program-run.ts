@@ -46,7 +46,8 @@ export class ProgramRun implements Disposable {
     this.program = program
     this.#handle = handle
     this.#guides = guides
-    this.#places = Array.from({ length: count }, (_, place) => place)
+    // Only guides are told them.
+    this.#places = Array.from({ length: guides.length > 0 ? count : 0 }, (_, place) => place)
   }
 
   /**

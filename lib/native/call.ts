@@ -48,37 +48,17 @@ export function callSync<Result>(work: (binding: Binding) => Result, getBinding:
   }
 }
 
-/** Mistakes in JavaScript, ours or a callback's, are not libtorch's: they pass as they are. */
-const ownMistakes = [TypeError, RangeError, ReferenceError, SyntaxError]
-
+/**
+ * Native code gives every error of its own a code of ours. Whatever else comes by was thrown by JavaScript, ours or the
+ * caller's, and passes as it is.
+ */
 function translate(error: unknown, signal: AbortSignal | undefined): unknown {
-  if (error instanceof DpmError) return error
-  const { code, message, nativeStack, details } = readFailure(error)
-  if (code === undefined && ownMistakes.some((kind) => error instanceof kind)) return error
-  const known = isErrorCode(code) ? code : 'DPM_NATIVE'
-  return new DpmError(known, message, {
-    cause: known === 'DPM_ABORTED' && signal?.aborted ? signal.reason : error,
-    ...(details ? { details } : {}),
-    nativeStack,
-  })
-}
-
-interface NativeFailure {
-  readonly code: unknown
-  readonly message: string
-  readonly nativeStack: string | undefined
-  readonly details: Readonly<Record<string, unknown>> | undefined
-}
-
-function readFailure(error: unknown): NativeFailure {
-  if (typeof error !== 'object' || error === null) {
-    return { code: undefined, message: String(error), nativeStack: undefined, details: undefined }
-  }
-  const { code, message, nativeStack, details } = error as Record<string, unknown>
-  return {
-    code,
-    message: typeof message === 'string' ? message : String(error),
+  if (!(error instanceof Error) || error instanceof DpmError) return error
+  const { code, nativeStack, details } = error as Partial<Record<'code' | 'nativeStack' | 'details', unknown>>
+  if (!isErrorCode(code)) return error
+  return new DpmError(code, error.message, {
+    cause: code === 'DPM_ABORTED' && signal?.aborted ? signal.reason : error,
+    ...(typeof details === 'object' && details !== null ? { details: details as Record<string, unknown> } : {}),
     nativeStack: typeof nativeStack === 'string' && nativeStack !== '' ? nativeStack : undefined,
-    details: typeof details === 'object' && details !== null ? (details as Record<string, unknown>) : undefined,
-  }
+  })
 }

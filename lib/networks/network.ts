@@ -5,6 +5,7 @@ import type { NativeParameter, NativeSettings, NetworkHandle, PassHandle } from 
 import { call, callSync } from '../native/call.js'
 import { type Precision, precisions, resolveDevice } from '../native/device.js'
 import { parseOptions } from '../options/options.js'
+import { type Seed, seedNumber } from '../options/seed.js'
 import { countOf, Tensor } from '../tensor/tensor.js'
 import {
   type NetworkKind,
@@ -24,7 +25,7 @@ export interface NetworkPlace {
   /** Output channels per image channel: 2 when the second half is a learned variance; 1 when absent. */
   readonly outputs?: 1 | 2
   /** First weights are a function of it; 0 when absent. */
-  readonly seed?: number
+  readonly seed?: Seed
   /** `auto` when absent. */
   readonly device?: string
 }
@@ -90,7 +91,8 @@ export class Network implements Disposable {
 
   /** The same from complete settings. */
   static async build(settings: NetworkSettings, place: NetworkPlace = {}): Promise<Network> {
-    const { image = defaultImage, classes = 0, outputs = 1, seed = 0, device = 'auto' } = place
+    const { image = defaultImage, classes = 0, outputs = 1, device = 'auto' } = place
+    const seed = seedNumber(place.seed ?? 0)
     const native: NativeSettings = nativeSettings(settings, image, classes, outputs)
     const resolved = await resolveDevice(device)
     const handle = await call(undefined, (binding) => binding.networkCreate(settings.kind, native, seed, resolved))

@@ -1,17 +1,28 @@
 /** `--set a.b=c`: options changed one at a time, by their dotted paths, before the schema sees them. */
 import { DpmError, expected } from '../errors.js'
+import { parseJson } from '../files/parse-json.js'
+import { noteWritten } from './written.js'
 
 export interface Assignment {
   readonly path: readonly string[]
   /** Undefined takes the option out, so that its default holds again. */
   readonly value: unknown
+  /** Numbers, `true`, `false` and `null` in the value as they were written: the schema may want text there. */
+  readonly literals?: readonly Literal[]
+}
+
+interface Literal {
+  /** Within the value. */
+  readonly path: readonly (string | number)[]
+  readonly text: string
 }
 
 type Options = Readonly<Record<string, unknown>>
 
 /**
  * Reads `a.b=c`. The value is JSON where it can be read so (`3`, `true`, `[1,2]`, `{"kind":"ddim"}`, `"7"`), else a
- * string as it stands; with nothing after the `=` the option is taken out.
+ * string as it stands; where the option is text, so are digits (`folder=2024`). With nothing after the `=` the option is
+ * taken out.
  * @throws DpmError DPM_INVALID_OPTION
  */
 export function parseAssignment(text: string): Assignment {
@@ -20,15 +31,18 @@ export function parseAssignment(text: string): Assignment {
   if (equals < 0 || path.some((name) => name === '')) {
     throw expected('an option and its value, such as training.batch=32,', '--set', text, '', 'DPM_INVALID_OPTION')
   }
-  return { path, value: parseValue(text.slice(equals + 1)) }
+  return { path, ...parseValue(text.slice(equals + 1)) }
 }
 
-function parseValue(text: string): unknown {
-  if (text === '') return undefined
+function parseValue(text: string): Pick<Assignment, 'value' | 'literals'> {
+  if (text === '') return { value: undefined }
+  const literals: Literal[] = []
   try {
-    return JSON.parse(text)
+    const onLiteral = (path: Literal['path'], literal: string) => literals.push({ path, text: literal })
+    const value = parseJson(text, { name: 'The value', onLiteral })
+    return literals.length > 0 ? { value, literals } : { value }
   } catch {
-    return text
+    return { value: text }
   }
 }
 
@@ -45,7 +59,25 @@ export function assign(options: Options, assignments: readonly Assignment[]): Op
   const isKind = ({ path, value }: Assignment): boolean =>
     path.at(-1) === 'kind' || (typeof value === 'string' && assignments.some((other) => isInside(other.path, path)))
   const ordered = [...assignments.filter(isKind), ...assignments.filter((one) => !isKind(one))]
-  return ordered.reduce<Options>((result, { path, value }) => changed(result, path, value, []) as Options, options)
+  const result = ordered.reduce<Options>(
+    (before, { path, value }) => changed(before, path, value, []) as Options,
+    options,
+  )
+  for (const { path, literals = [] } of assignments) {
+    for (const literal of literals) note(result, [...path, ...literal.path], literal.text)
+  }
+  return result
+}
+
+function note(options: Options, path: readonly PropertyKey[], text: string): void {
+  const within = path.slice(0, -1)
+  const container = within.reduce<unknown>((at, name) => (isContainer(at) ? at[name] : undefined), options)
+  const name = path.at(-1)
+  if (name !== undefined && isContainer(container)) noteWritten(container, name, text)
+}
+
+function isContainer(value: unknown): value is Record<PropertyKey, unknown> {
+  return typeof value === 'object' && value !== null
 }
 
 function changed(before: unknown, path: readonly string[], value: unknown, above: readonly string[]): unknown {

@@ -2,6 +2,7 @@
 import type * as z from 'zod'
 import { DpmError } from '../errors.js'
 import { show, showName } from '../show.js'
+import { asWritten } from './written.js'
 
 /** A row of the options table: what `--help`, docs and `dpm-torch recipes` print. */
 export interface OptionRow {
@@ -43,7 +44,7 @@ export function parseOptions<Schema extends z.ZodType>(
   place: string,
 ): z.output<Schema> {
   try {
-    const result = schema.safeParse(value)
+    const result = parseWritten(schema, value)
     if (result.success) return deepFreeze(result.data)
     const issues = result.error.issues.slice(0, shownIssues)
     const lines = issues.flatMap((issue) => describeIssue(issue, schema, value, place))
@@ -55,6 +56,27 @@ export function parseOptions<Schema extends z.ZodType>(
     throw unreadable(value, place, error)
   }
 }
+
+/** Where the schema refuses a number, `true`, `false` or `null` that the command line wrote, its text is tried. */
+function parseWritten<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+): z.ZodSafeParseResult<z.output<Schema>> {
+  let best = schema.safeParse(value)
+  let given = value
+  for (const { path } of best.error?.issues.slice(0, triedTexts) ?? []) {
+    const changed = asWritten(given, path)
+    if (changed === undefined) continue
+    const result = schema.safeParse(changed)
+    if (result.error?.issues.some((issue) => pathText(issue.path) === pathText(path))) continue
+    best = result
+    given = changed
+  }
+  return best
+}
+
+/** A list may have as many names that look like numbers. */
+const triedTexts = 1000
 
 /** Complaints that a message has; a wrong list may have a million. */
 const shownIssues = 5
@@ -89,10 +111,10 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown
         return `Unknown option \`${full}\`.${near ? ` Did you mean \`${path ? `${path}.` : ''}${near}\`?` : ''}${choices}`
       })
     case 'invalid_value': {
-      const choices = issue.values.map(String)
-      const near = typeof received === 'string' ? nearest(received, choices) : undefined
+      const choices = issue.values.map(choiceText)
+      const near = typeof received === 'string' ? nearest(received, issue.values.map(String)) : undefined
       const what = choices.length === 1 ? choices[0] : `one of ${choices.join(', ')}`
-      return [sentence(`${what}`, name, received, near ? `Did you mean "${near}"?` : '')]
+      return [sentence(`${what}`, name, received, near ? `Did you mean ${show(near)}?` : '')]
     }
     case 'invalid_union': {
       const choices = discriminators(issue)
@@ -116,7 +138,7 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown
       return [sentence(branches.join(' or ') || 'another value', name, received)]
     }
     case 'invalid_type':
-      return [sentence(withArticle(issue.expected), name, received)]
+      return [sentence(withArticle(issue.expected), name, received, wayToWrite(issue.expected, received))]
     case 'too_small':
       return [
         sentence(
@@ -142,6 +164,34 @@ function describeIssue(issue: z.core.$ZodIssue, schema: z.ZodType, root: unknown
 
 function sentence(what: string, name: string, received: unknown, cure = ''): string {
   return `Expected ${what} for \`${name}\` but received ${received === undefined ? 'nothing' : show(received)}.${cure ? ` ${cure}` : ''}`
+}
+
+/** What to type where the value is right and its type is not. */
+function wayToWrite(type: string, received: unknown): string {
+  if (type === 'string' && ['number', 'boolean', 'bigint'].includes(typeof received)) {
+    return `Write it in quotes: "${String(received)}".`
+  }
+  if (type === 'array' && isAtom(received)) return `Write a list: [${show(received)}].`
+  if (typeof received !== 'string') return ''
+  if (type === 'boolean') return 'Write true or false, without quotes.'
+  const isNumeric = (type === 'number' || type === 'int') && /^-?[0-9]+(\.[0-9]+)?$/.test(received)
+  return isNumeric ? `Write it without quotes: ${received}.` : ''
+}
+
+function isAtom(value: unknown): boolean {
+  return typeof value === 'number' || (typeof value === 'string' && !/^[[{]/.test(value))
+}
+
+/** A choice as it can be told from the commas between choices: a separator is in quotes. */
+function choiceText(value: unknown): string {
+  const text = String(value)
+  return /^[\w.+:/-]+$/.test(text) ? text : show(text)
+}
+
+/** Names that can be told apart and given back: those with commas or quotes are in quotes. */
+export function nameList(names: readonly string[], most = 20): string {
+  const listed = names.slice(0, most).map((name) => (/[,"\\]|^\s|\s$|^$/.test(name) ? show(name) : showName(name)))
+  return `${listed.join(', ')}${names.length > most ? ' …' : ''}`
 }
 
 function sizeOf(origin: string): string {
@@ -279,8 +329,8 @@ function optionRows(schema: z.ZodType, prefix = '', inherited?: unknown): Option
 
 function typeName(schema: z.ZodType): string {
   const definition = definitionOf(schema)
-  if (definition.entries) return Object.values(definition.entries).join(' | ')
-  if (definition.values) return definition.values.map(String).join(' | ')
+  if (definition.entries) return Object.values(definition.entries).map(choiceText).join(' | ')
+  if (definition.values) return definition.values.map(choiceText).join(' | ')
   if (definition.options) return [...new Set(definition.options.map((option) => typeName(unwrap(option))))].join(' | ')
   if (definition.element) return `list of ${typeName(unwrap(definition.element))}`
   return definition.type

@@ -9,6 +9,7 @@
 import * as z from 'zod'
 import type { Level, Schedule } from '../diffusion/schedule.js'
 import { DpmError, expected } from '../errors.js'
+import { isNumberList } from '../options/number-list.js'
 import { type AdaptiveSampler, defineSampler } from './define-sampler.js'
 import type { Condition } from './program.js'
 import { type RecordContext, record, type Start } from './recorder.js'
@@ -124,9 +125,9 @@ function startOf(
   const [first = schedule.clean] = levels
   const input = (name: string): ArrayLike<number> => {
     const found = inputs[name]
-    if (found?.length !== count * elements) {
-      throw expected(`${count} × ${elements} = ${count * elements} numbers`, name, found?.length)
-    }
+    const wanted = `${count} × ${elements} = ${count * elements} numbers`
+    if (!isNumberList(found)) throw expected(wanted, name, found)
+    if (found.length !== count * elements) throw expected(wanted, name, found.length)
     const bad = Array.prototype.findIndex.call(found, (value) => !Number.isFinite(value))
     if (bad >= 0) throw expected('finite numbers', name, found[bad], `That is element ${bad}.`)
     return found
@@ -225,7 +226,7 @@ class Questions {
     this.#ask(waiting.map(({ question }) => question)).then(
       (outputs) => {
         waiting.forEach(({ answer }, i) => {
-          answer(outputs[i] ?? [])
+          answer(outputs[i] as ArrayLike<number>)
         })
       },
       (error: unknown) => {

@@ -3,7 +3,9 @@
  * caller sample without the addon.
  */
 import { DpmError, type DpmErrorCode, expected, throwIfAborted } from '../errors.js'
+import { isNumberList } from '../options/number-list.js'
 import { normals } from '../random/philox.js'
+import { requireRoom } from '../room.js'
 import type { Condition, Instruction, Measure, Program, Register } from './program.js'
 import { validateProgram } from './validate-program.js'
 
@@ -111,9 +113,15 @@ class Machine {
 
   constructor(program: Program, run: ReferenceRun) {
     this.#run = run
-    this.#places = run.places ?? Array.from({ length: run.samples.length }, (_, place) => place)
     this.#elements = run.shape.reduce((product, size) => product * size, 1)
     this.#size = this.#elements * run.samples.length
+    const bytes = 8 * this.#size * program.registers
+    requireRoom(
+      bytes,
+      `${program.registers} registers of ${run.samples.length} × ${this.#elements} numbers`,
+      'Sample fewer at a time.',
+    )
+    this.#places = run.places ?? Array.from({ length: run.samples.length }, (_, place) => place)
     this.#registers = Array.from({ length: program.registers }, () => new Float64Array(this.#size))
     for (const [name, register] of Object.entries(program.inputs)) {
       const input = run.inputs[name]
@@ -149,10 +157,11 @@ class Machine {
           out.set(this.#checked(output, name, 'DPM_NON_FINITE'))
           return
         }
-        const halves = Float64Array.from(output)
-        if (halves.length !== 2 * this.#size) {
-          throw expected(`2 × ${this.#size} numbers, as the sampler needs a learned variance,`, name, halves.length)
-        }
+        const twice = `2 × ${this.#size} numbers, as the sampler needs a learned variance,`
+        if (!isNumberList(output))
+          throw expected(twice, name, output, output === undefined ? 'Is there a `return`?' : '')
+        if (output.length !== 2 * this.#size) throw expected(twice, name, output.length)
+        const halves = Float64Array.from(output, Number)
         out.set(this.#checked(halves.subarray(0, this.#size), name, 'DPM_NON_FINITE'))
         this.at(i.variance).set(this.#checked(halves.subarray(this.#size), `variance in the ${name}`, 'DPM_NON_FINITE'))
         return
@@ -242,9 +251,9 @@ class Machine {
   }
 
   #checked(array: ArrayLike<number>, name: string, code: DpmErrorCode): ArrayLike<number> {
-    if (array.length !== this.#size) {
-      throw expected(`${this.#run.samples.length} × ${this.#elements} = ${this.#size} numbers`, name, array.length)
-    }
+    const wanted = `${this.#run.samples.length} × ${this.#elements} = ${this.#size} numbers`
+    if (!isNumberList(array)) throw expected(wanted, name, array, array === undefined ? 'Is there a `return`?' : '')
+    if (array.length !== this.#size) throw expected(wanted, name, array.length)
     for (let element = 0; element < this.#size; element++) {
       const value = array[element]
       if (Number.isFinite(value)) continue

@@ -12,9 +12,12 @@ import { isLearned, type VarianceKind, varianceKinds } from '../diffusion/poster
 import { type PredictionOptions, resolvePrediction } from '../diffusion/predictions/list.js'
 import { type Level, requireNoise, type Schedule } from '../diffusion/schedule.js'
 import { DpmError, expected } from '../errors.js'
+import { type Checks, checks, readOptions, required } from '../options/call-options.js'
 import { parseOptions } from '../options/options.js'
-import { normals, seedKey } from '../random/philox.js'
+import { type Seed, seedNumber } from '../options/seed.js'
+import { normals } from '../random/philox.js'
 import { type NoisePurpose, purposeOf } from '../random/purposes.js'
+import { requireRoom } from '../room.js'
 import { solveAdaptive } from './adaptive.js'
 import { selectLevels } from './levels.js'
 import type { Condition, Program } from './program.js'
@@ -67,8 +70,8 @@ export interface SampleOptions {
   readonly initial?: ArrayLike<number> | undefined
   /** Replaces the keyed normals of a draw 0, 1, 2 … of a purpose, N × elements. */
   readonly noise?: ((step: number, purpose: NoisePurpose) => ArrayLike<number>) | undefined
-  /** Whole number from 0; 0 when absent. */
-  readonly seed?: number | undefined
+  /** From 0 to 2^64 - 1; above 2^53 - 1 a bigint, or digits. 0 when absent. */
+  readonly seed?: Seed | undefined
   /** The key of each sample's noise; 0 … N-1 when absent. */
   readonly samples?: ArrayLike<number> | undefined
   /** Scale or options of guidance; without it the denoiser is asked once per level. */
@@ -101,33 +104,39 @@ export interface SampleResult {
 
 /** Samples to the end. @throws DpmError DPM_INVALID_OPTION, DPM_INVALID_ARGUMENT or DPM_ABORTED. */
 export async function sample(
-  options: SampleOptions & { readonly onStep?: ((step: ReferenceStep) => void) | undefined },
+  options: SampleOptions & {
+    /** Told each step, and waited for where it returns a promise. */
+    readonly onStep?: ((step: ReferenceStep) => unknown) | undefined
+  },
 ): Promise<SampleResult> {
-  const steps = sampleSteps(options)
+  const { onStep, ...rest } = readOptions('sample', options, { ...sampleChecks, onStep: checks.callback })
+  const steps = sampleSteps(rest)
   while (true) {
     const next = await steps.next()
     if (next.done) return next.value
-    options.onStep?.(next.value)
+    await onStep?.(next.value)
   }
 }
 
 /** Samples step by step; leaving the loop ends the run. */
-export async function* sampleSteps(options: SampleOptions): AsyncGenerator<ReferenceStep, SampleResult, undefined> {
+export async function* sampleSteps(given: SampleOptions): AsyncGenerator<ReferenceStep, SampleResult, undefined> {
+  const options = readSampleOptions(given)
   const [count, ...shape] = checkedShape(options.shape)
-  const { seed = 0, guidance, guides = [], variance = 'fixed-large', noise, image, inpaint } = options
+  const { guidance, guides = [], variance = 'fixed-large', noise, image, inpaint } = options
   if (!varianceKinds.includes(variance)) {
     throw expected(`one of ${varianceKinds.join(', ')}`, 'variance', variance, '', 'DPM_INVALID_OPTION')
   }
+  const elements = shape.reduce((product, size) => product * size, 1)
+  requireRoom(8 * count * elements, `${count} × ${elements} numbers`, 'Sample fewer at a time.')
   const every = Array.from({ length: count }, (_, index) => index)
   const samples = options.samples ?? every
   if (samples.length !== count) throw expected(`${count} sample indices`, 'samples', samples.length)
   // Also where none of them decides on anything: a wrong one is a mistake.
-  seedKey(seed)
+  const seed = seedNumber(options.seed ?? 0)
   const schedule = resolveSchedule(options.schedule)
   const settings = parseSampler(options.sampler)
   const all = selectLevels(schedule, options)
   const levels = image ? lastLevels(all, image.strength) : all
-  const elements = shape.reduce((product, size) => product * size, 1)
   const guided = parseGuidance(guidance ?? 1)
   if (guidanceDefinition(guided).networks > 0 && !options.weaker) {
     throw expected('a denoiser', 'weaker', options.weaker, `Guidance "${guided.kind}" moves away from it.`)
@@ -247,10 +256,47 @@ export function initialNoise(seed: number, samples: ArrayLike<number>, elements:
 
 function checkedShape(shape: readonly number[]): [number, ...number[]] {
   const [count, ...rest] = shape
-  if (count === undefined || !shape.every((size) => Number.isInteger(size) && size > 0)) {
+  if (count === undefined || !shape.every((size) => Number.isSafeInteger(size) && size > 0)) {
     throw expected('whole numbers above 0, the count of samples first,', 'shape', shape)
   }
   return [count, ...rest]
+}
+
+const sampleChecks: Checks<SampleOptions> = {
+  denoiser: required(checks.callback),
+  prediction: checks.any,
+  shape: required(checks.list),
+  sampler: checks.any,
+  schedule: checks.any,
+  steps: checks.any,
+  spacing: checks.any,
+  initial: checks.numbers,
+  noise: checks.callback,
+  seed: checks.any,
+  samples: checks.numbers,
+  guidance: checks.any,
+  weaker: checks.callback,
+  guides: checks.list,
+  image: checks.object,
+  inpaint: checks.object,
+  clip: checks.any,
+  variance: checks.any,
+  allowSignal: checks.flag,
+  signal: checks.signal,
+}
+
+/** @throws DpmError DPM_INVALID_OPTION for an unknown name, or a value of another kind. */
+function readSampleOptions(given: SampleOptions): SampleOptions {
+  const options = readOptions('sample', given, sampleChecks)
+  const { image, inpaint, guides } = options
+  const [numbers, number] = [required(checks.numbers), required(checks.number)]
+  const guide: Checks<Guide> = { gradient: required(checks.callback), scale: checks.number }
+  return {
+    ...options,
+    ...(image && { image: readOptions('`image` of sample', image, { data: numbers, strength: number }) }),
+    ...(inpaint && { inpaint: readOptions('`inpaint` of sample', inpaint, { known: numbers, mask: numbers }) }),
+    ...(guides && { guides: Array.from(guides, (one) => readOptions('`guides` of sample', one, guide)) }),
+  }
 }
 
 function requireShares(mask: ArrayLike<number>): void {
@@ -261,8 +307,14 @@ function requireShares(mask: ArrayLike<number>): void {
 }
 
 function resolveSchedule(schedule: SampleOptions['schedule']): Schedule {
-  if (typeof schedule === 'object' && 'level' in schedule) return schedule
+  if (isSchedule(schedule)) return schedule
   return createSchedule(parseDiffusion(schedule === undefined ? {} : { schedule }).schedule)
+}
+
+function isSchedule(schedule: unknown): schedule is Schedule {
+  return (
+    typeof schedule === 'object' && schedule !== null && typeof (schedule as Partial<Schedule>).level === 'function'
+  )
 }
 
 function resolveClip(clip: SampleOptions['clip']): ClipSettings {

@@ -6,11 +6,14 @@ import { mapRegisters, needsOwnOutput, registersRead } from './registers.js'
 
 const purposes: readonly number[] = Object.values(noisePurposes)
 
+/** As many as native code takes (`native/engine/program.cpp`). */
+const maximumRegisters = 2 ** 20
+
 /** @throws DpmError DPM_INVALID_ARGUMENT naming the instruction, and what is wrong with it. */
 export function validateProgram(program: Program): void {
   if (program.version !== 1) throw fault('program', `has version ${show(program.version)}, not 1`)
-  if (!Number.isInteger(program.registers) || program.registers < 1) {
-    throw fault('program', `has ${show(program.registers)} registers, not a whole number above 0`)
+  if (!Number.isInteger(program.registers) || program.registers < 1 || program.registers > maximumRegisters) {
+    throw fault('program', `has ${show(program.registers)} registers, not a whole number from 1 to ${maximumRegisters}`)
   }
   const defined = new Set<Register>()
   const mustExist = (register: Register, place: string): Register => {

@@ -1,5 +1,6 @@
 /** An update that is made: its numbers, and their way into the curves. */
 import type { Batch } from '../datasets/batches.js'
+import { seedNumber } from '../options/seed.js'
 import { writeNonFiniteBatch } from './non-finite.js'
 import type { OpenRun } from './open-run.js'
 import type { SpeedEstimator } from './progress.js'
@@ -24,7 +25,7 @@ export async function requireFinite(run: OpenRun, step: number, batch: Batch, re
     batch,
     losses: report.losses,
     process,
-    seed: settings.seed,
+    seed: seedNumber(settings.seed),
     image: dataSet,
   })
 }

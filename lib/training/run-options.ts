@@ -8,6 +8,7 @@ import { dataSchema } from '../datasets/list.js'
 import { modelSchema } from '../generation/model-options.js'
 import { devicePattern } from '../native/device.js'
 import { defineOptions } from '../options/options.js'
+import { seedSchema } from '../options/seed.js'
 import { samplerSchema } from '../sampling/samplers.js'
 import { spacingSchema } from '../sampling/spacings/list.js'
 import { averagingsSchema } from './averaging.js'
@@ -86,12 +87,9 @@ export const runSchema = z.strictObject({
   previews: previewSchema.prefault({}),
   checkpoints: checkpointSchema.prefault({}),
   log: logSchema.prefault({}),
-  seed: z
-    .int()
-    .min(0)
-    .max(Number.MAX_SAFE_INTEGER)
+  seed: seedSchema
     .default(0)
-    .describe('all randomness of the run is a function of it'),
+    .describe('all randomness of the run is a function of it; up to 2^64 - 1, above 2^53 - 1 as digits in quotes'),
   startedIn: startedInSchema,
   device: z
     .string()

@@ -7,6 +7,7 @@ import type { NativeBatch, NativeStepReport, NetworkHandle, ProfileHandle, Train
 import { call, callSync } from '../native/call.js'
 import type { Network } from '../networks/network.js'
 import { parseOptions } from '../options/options.js'
+import { seedNumber } from '../options/seed.js'
 import { Tensor } from '../tensor/tensor.js'
 import { type AveragingSettings, averagingsSchema } from './averaging.js'
 import { matchAverages } from './match-averages.js'
@@ -54,7 +55,7 @@ export class TrainState implements Disposable {
       }),
     )
     const { channels, height, width } = network.image
-    const pairing = createPairing(settings.diffusion.coupling, [channels, height, width], settings.seed)
+    const pairing = createPairing(settings.diffusion.coupling, [channels, height, width], seedNumber(settings.seed))
     return new TrainState(network, training, averaging, pairing)
   }
 

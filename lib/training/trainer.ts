@@ -14,6 +14,7 @@ import type { DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { DpmError } from '../errors.js'
 import type { Source } from '../generation/generate.js'
 import type { Network } from '../networks/network.js'
+import { seedNumber } from '../options/seed.js'
 import { type Averaging, createAveraging } from './averaging.js'
 import { type DueFiles, dueAfter } from './due-files.js'
 import { type MadeUpdate, noteUpdate, requireFinite } from './made-update.js'
@@ -263,7 +264,7 @@ export class Trainer implements AsyncDisposable {
     const inFlight = this.process.learners.length > 0 ? 1 : 2
     const batches = createBatches(this.dataSet, {
       batch,
-      seed: this.settings.seed,
+      seed: seedNumber(this.settings.seed),
       startStep: this.#step,
       flip,
       beside: this.#run.condition?.ofImages,

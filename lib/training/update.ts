@@ -8,6 +8,7 @@ import type { Observation } from '../diffusion/learned/learner.js'
 import type { BatchRows } from '../diffusion/objective.js'
 import { type NativeStepReport, type NativeUpdate, type ProfileHandle, rowFields } from '../native/binding.js'
 import { isClassifier, learnsForwardStep } from '../networks/list.js'
+import { seedNumber } from '../options/seed.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { RunSettings } from './run-options.js'
 import type { TrainState } from './train-state.js'
@@ -49,7 +50,7 @@ export async function runUpdate(
   const total = settings.training.batch
   const part = Math.min(settings.training.microBatch ?? total, total)
   const drawn = process.objective.draw({
-    seed: settings.seed,
+    seed: seedNumber(settings.seed),
     step: batch.step,
     epochs: batch.epochs,
     examples: batch.indices,
@@ -75,7 +76,7 @@ export async function runUpdate(
       noiseExamples: keys?.examples.slice(begin, end) ?? null,
       noiseEpochs: keys?.epochs.slice(begin, end) ?? null,
       forwardStep: forward?.slice(begin * forwardStepFields.length, end * forwardStepFields.length) ?? null,
-      seed: settings.seed,
+      seed: seedNumber(settings.seed),
       total,
       loss: settings.diffusion.loss,
       lossScale: settings.diffusion.lossScale,
@@ -156,7 +157,8 @@ function trainingClasses({ network, training, seed }: RunSettings, nullClass: nu
   if (isClassifier(network)) return batch.classes
   if (!network.classConditional) return null
   if (!network.nullClass || training.conditionDropout === 0) return batch.classes
+  const key = seedNumber(seed)
   return batch.classes.map((one, i) =>
-    conditionDropped(seed, batch.epochs[i] ?? 0, batch.indices[i] ?? 0, training.conditionDropout) ? nullClass : one,
+    conditionDropped(key, batch.epochs[i] ?? 0, batch.indices[i] ?? 0, training.conditionDropout) ? nullClass : one,
   )
 }

@@ -106,11 +106,11 @@ export interface FirstLoss {
 /** The loss of the first batch before any update: rows, noise, mixing and loss in float64, the network's output native. */
 export async function firstLoss(trainer: Trainer): Promise<FirstLoss> {
   const { settings, dataSet, process, network } = trainer
-  const batches = createBatches(dataSet, { batch, seed: settings.seed, prefetch: 0 })
+  const batches = createBatches(dataSet, { batch, seed: Number(settings.seed), prefetch: 0 })
   const { value: first } = await batches.next()
   await batches.return(undefined as never)
   const drawn = process.objective.draw({
-    seed: settings.seed,
+    seed: Number(settings.seed),
     step: 0,
     epochs: first.epochs,
     examples: first.indices,
@@ -122,7 +122,7 @@ export async function firstLoss(trainer: Trainer): Promise<FirstLoss> {
   const elements = size * size
   const clean = Float64Array.from(first.images, (byte) => byte / 127.5 - 1)
   const own = rows.map((_, n) =>
-    normals(settings.seed, 'training', first.epochs[n] ?? 0, first.indices[n] ?? 0, elements),
+    normals(Number(settings.seed), 'training', first.epochs[n] ?? 0, first.indices[n] ?? 0, elements),
   )
   const noise = dealt(settings.diffusion.coupling, clean, own)
   const x = new Float32Array(batch * elements)

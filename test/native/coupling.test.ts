@@ -79,7 +79,7 @@ async function updated(
   }) => Promise<UpdateReport>,
 ): Promise<Updated> {
   const dataSet = await openDataSet(settings.data)
-  const batches = createBatches(dataSet, { batch: count, seed: settings.seed, flip: true, prefetch: 0 })
+  const batches = createBatches(dataSet, { batch: count, seed: Number(settings.seed), flip: true, prefetch: 0 })
   const { value: batch } = await batches.next()
   await batches.return(undefined as never)
   const network = await Network.build(settings.network, { image: dataSet, classes: 10, seed: 1, device: 'cpu' })
@@ -98,7 +98,7 @@ function byHand(settings: RunSettings): Promise<Updated> {
   return updated(settings, async ({ state, batch, context }) => {
     const clean = Float64Array.from(batch.images, (byte) => byte / 127.5 - 1)
     const noise = Array.from(batch.indices, (example, n) =>
-      normals(settings.seed, 'training', batch.epochs[n] ?? 0, example, size),
+      normals(Number(settings.seed), 'training', batch.epochs[n] ?? 0, example, size),
     )
     const costs = Array.from({ length: count }, (_, n) =>
       noise.map((values) => values.reduce((sum, value, i) => sum + ((clean[n * size + i] ?? 0) - value) ** 2, 0)),
@@ -107,7 +107,8 @@ function byHand(settings: RunSettings): Promise<Updated> {
     // Or the test would say nothing.
     expect(noises).not.toEqual(noises.toSorted())
     using images = Tensor.from(batch.images, [count, 1, 8, 8])
-    const { seed, diffusion } = settings
+    const { diffusion } = settings
+    const seed = Number(settings.seed)
     const { loss, gradientNorm, losses, finite } = await state.step({
       images: images.handle,
       classes: batch.classes,

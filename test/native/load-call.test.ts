@@ -35,14 +35,35 @@ describe('errors', () => {
     })
   })
 
-  test('a code that is not ours becomes DPM_NATIVE, and so does a plain object', async () => {
+  test('what native code did not make passes as it is: another code, no code, no error at all', async () => {
     const { getBinding } = standIn()
-    await expect(call(undefined, () => Promise.reject(native('C10_ERROR', 'shape')), getBinding)).rejects.toMatchObject(
-      { code: 'DPM_NATIVE', message: 'shape' },
-    )
-    await expect(
-      call(undefined, () => Promise.reject({ code: 'DPM_DISPOSED', message: 'gone' }), getBinding),
-    ).rejects.toMatchObject({ name: 'DpmError', code: 'DPM_DISPOSED' })
+    const strangers = [
+      native('C10_ERROR', 'shape'),
+      native('ENOENT', 'no file'),
+      new Error('mine'),
+      { code: 'DPM_DISPOSED', message: 'gone' },
+      new DOMException('stop', 'AbortError'),
+      'text',
+      undefined,
+      null,
+      7,
+    ]
+    for (const stranger of strangers) {
+      const caught = await call(undefined, () => Promise.reject(stranger), getBinding).then(
+        () => 'nothing',
+        (error: unknown) => error,
+      )
+      expect(caught).toBe(stranger)
+    }
+  })
+
+  test.each([{}, 5, 'x', [], new EventTarget(), { aborted: false }])('%o is no signal', async (signal) => {
+    const { getBinding } = standIn()
+    const told = expect.objectContaining({
+      code: 'DPM_INVALID_OPTION',
+      message: expect.stringContaining('AbortSignal'),
+    })
+    await expect(call(signal as never, () => Promise.resolve(1), getBinding)).rejects.toEqual(told)
   })
 
   test('the stack shows the caller, which a native promise does not', async () => {

@@ -24,7 +24,10 @@ describe('--set', () => {
     ['a=data/x=y.png', { path: ['a'], value: 'data/x=y.png' }],
     ['a=null', { path: ['a'], value: null }],
     ['a=', { path: ['a'], value: undefined }],
-  ])('%s is read', (text, assignment) => expect(parseAssignment(text)).toEqual(assignment))
+  ])('%s is read', (text, assignment) => {
+    const { path, value } = parseAssignment(text)
+    expect({ path, value }).toEqual(assignment)
+  })
 
   test.each(['a', '=3', 'a..b=3', '.a=3', 'a.=3'])('%s is refused', (text) => {
     expect(() => parseAssignment(text)).toThrow(/such as training.batch=32/)

@@ -1,0 +1,57 @@
+/** What the options of drawing are, before a model says whether they fit it. */
+import { Images } from '../images/image-batch.js'
+import { type Checks, checks, instanceOf, readOptions, required, whole } from '../options/call-options.js'
+import { Tensor } from '../tensor/tensor.js'
+import type { GenerateGuide, GenerateOptions } from './generate.js'
+
+const images = instanceOf('Images', Images)
+
+export const generateChecks: Checks<GenerateOptions> = {
+  count: whole(1, 2 ** 32),
+  sampler: checks.any,
+  steps: checks.any,
+  spacing: checks.any,
+  seed: checks.any,
+  classes: checks.list,
+  guidance: checks.any,
+  weaker: { what: 'a model, such as another Diffusion,', fits: isModel },
+  guides: checks.list,
+  image: checks.object,
+  inpaint: checks.object,
+  initial: instanceOf('a Tensor', Tensor),
+  lowResolution: images,
+  samples: checks.numbers,
+  // What native code takes at a time.
+  chunk: whole(1, 2 ** 20),
+  allowSignal: checks.flag,
+  signal: checks.signal,
+}
+
+const image: Checks<NonNullable<GenerateOptions['image']>> = {
+  images: required(images),
+  strength: required(checks.number),
+}
+const inpaint: Checks<NonNullable<GenerateOptions['inpaint']>> = {
+  known: required(images),
+  mask: required(checks.numbers),
+}
+const guide: Checks<GenerateGuide> = { gradient: required(checks.callback), scale: checks.number }
+
+function isModel(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && typeof (value as { source?: unknown }).source === 'object'
+}
+
+/**
+ * Options of drawing as a caller gave them.
+ * @throws DpmError DPM_INVALID_OPTION for an unknown name, with the nearest one that there is, and for a value of another kind.
+ */
+export function readGenerateOptions(given: GenerateOptions | undefined): GenerateOptions {
+  const options = readOptions('the options of sampling', given, generateChecks)
+  const { guides } = options
+  return {
+    ...options,
+    ...(options.image && { image: readOptions('`image`', options.image, image) }),
+    ...(options.inpaint && { inpaint: readOptions('`inpaint`', options.inpaint, inpaint) }),
+    ...(guides && { guides: Array.from(guides, (one) => readOptions('`guides`', one, guide)) }),
+  }
+}
