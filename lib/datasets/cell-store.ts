@@ -64,7 +64,8 @@ export class CellStore {
       const cell = cells[column] ?? ''
       const value = this.#decimal === 'comma' ? numberWithComma(cell) : numberOf(cell)
       this.#numbers[begin + column] = value
-      if (row > 0 && isPlainInteger(cell)) this.#plainIntegers[column] = (this.#plainIntegers[column] ?? 0) + 1
+      if (row > 0 && Number.isInteger(value) && isPlainInteger(cell))
+        this.#plainIntegers[column] = (this.#plainIntegers[column] ?? 0) + 1
       if (!this.#hasPoint && cell.includes('.') && !Number.isNaN(value)) this.#hasPoint = true
       this.#texts[begin + column] = Number.isNaN(value) || this.#kept.has(column) ? this.#intern(cell) : -1
     }

@@ -14,6 +14,7 @@ import { NpyFile } from '../../lib/datasets/npy.js'
 import { openZip } from '../../lib/files/zip-archive.js'
 import { parseOptions } from '../../lib/options/options.js'
 import { craft } from './crafted-zip.js'
+import { mutatedData } from './mutated-data.js'
 import { mutatedPictures } from './mutated-pictures.js'
 
 /** Reads all that is in a file. @returns the largest number of bytes that one part of it took; 0 where that has no bound. */
@@ -147,5 +148,6 @@ export const mutatedFormats: readonly MutatedFormat[] = [
     make: async () => zipSync({ 'a/b': [new Uint8Array(300), { level: 9 }], c: [Buffer.from('text'), { level: 0 }] }),
     read: readZip,
   },
+  ...mutatedData,
   ...mutatedPictures,
 ]
