@@ -85,8 +85,11 @@ function requireTools() {
   )
 }
 
-/** `work` is CMake's folder; binding.gyp has its own, because node-gyp keeps a Makefile in build/. */
-export async function buildAddon(libtorch, work = join(root, 'build')) {
+/**
+ * `work` is CMake's folder; binding.gyp has its own, because node-gyp keeps a Makefile in build/.
+ * @param sanitize sanitizers, as gcc's -fsanitize takes them. Such a build has a folder of its own: `work`/Release.
+ */
+export async function buildAddon(libtorch, work = join(root, 'build'), sanitize = '') {
   requireTools()
   if (!libtorch.include) {
     throw new Problem(
@@ -97,7 +100,8 @@ export async function buildAddon(libtorch, work = join(root, 'build')) {
   const key = fingerprint(libtorch)
   if (configuredLibtorch(work) !== libtorch.root) rmSync(join(work, 'CMakeCache.txt'), { force: true })
   mkdirSync(work, { recursive: true })
-  rmSync(stampPath, { force: true })
+  const output = sanitize === '' ? release : join(work, 'Release')
+  if (output === release) rmSync(stampPath, { force: true })
 
   const require = createRequire(import.meta.url)
   const { BuildSystem } = require('cmake-js')
@@ -107,7 +111,7 @@ export async function buildAddon(libtorch, work = join(root, 'build')) {
     config: 'Release',
     noLog: true,
     parallel: availableParallelism(),
-    cMakeOptions: { DPM_LIBTORCH_ROOT: libtorch.root, DPM_OUTPUT: release },
+    cMakeOptions: { DPM_LIBTORCH_ROOT: libtorch.root, DPM_OUTPUT: output, DPM_SANITIZE: sanitize },
   })
   // Headers come from node-api-headers, so nothing is downloaded; package.json says so too, for plain cmake-js.
   system.options.isNodeApi = true
@@ -117,9 +121,10 @@ export async function buildAddon(libtorch, work = join(root, 'build')) {
   } catch (error) {
     throw new Problem(`The addon does not build (${error.message}); the messages above say why.`)
   }
-  const absent = products.filter((name) => !existsSync(join(release, name)))
+  const absent = products.filter((name) => !existsSync(join(output, name)))
   if (absent.length > 0) throw new Problem(`The build ended without an error but made no ${absent.join(', ')}.`)
-  writeFileSync(stampPath, `${JSON.stringify({ fingerprint: key })}\n`)
+  if (output === release) writeFileSync(stampPath, `${JSON.stringify({ fingerprint: key })}\n`)
+  return output
 }
 
 /** Prints a problem and ends with exit code 1; other errors keep their stack. */

@@ -4,9 +4,9 @@
  */
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname, isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { DpmError, isErrorCode } from '../errors.js'
+import { DpmError, expected, isErrorCode } from '../errors.js'
 import { discoverLibtorch, type Libtorch } from '../libtorch/discover.js'
 import { libtorchAbi, openedLibraries } from '../libtorch/manifest.js'
 import { muslLoader, nvidiaDriver, requirePlatform } from '../libtorch/platform.js'
@@ -90,10 +90,30 @@ export function packageFolder(): string {
 }
 
 /**
- * The built addon of a checkout (`build/Release`), else the prebuilt one for this platform.
+ * The built addon of a checkout (`build/Release`), else the prebuilt one for this platform. Without an argument, a folder
+ * that the environment names in `DPM_TORCH_ADDON` comes before both, and must then hold one.
  * @throws DpmError DPM_ADDON_MISSING
  */
-export function findAddon(folder: string = packageFolder()): Addon {
+export function findAddon(folder?: string): Addon {
+  const named = folder === undefined ? process.env['DPM_TORCH_ADDON'] : undefined
+  if (named) return namedAddon(named)
+  return addonOf(folder ?? packageFolder())
+}
+
+function namedAddon(folder: string): Addon {
+  const addon = { entry: join(folder, 'dpm-torch.node'), core: join(folder, 'libdpm_core.so') }
+  const missing = isAbsolute(folder) ? Object.values(addon).find((path) => !existsSync(path)) : undefined
+  if (isAbsolute(folder) && missing === undefined) return addon
+  throw expected(
+    'the absolute path of a folder with dpm-torch.node and libdpm_core.so',
+    'DPM_TORCH_ADDON',
+    folder,
+    missing === undefined ? '' : `${missing} is not there.`,
+    'DPM_ADDON_MISSING',
+  )
+}
+
+function addonOf(folder: string): Addon {
   const built = join(folder, 'build', 'Release', 'dpm-torch.node')
   const entry = existsSync(built) ? built : findPrebuilt(folder)
   if (entry === null) {

@@ -59,12 +59,14 @@ export class Tensor<Type extends DType = DType> implements Disposable {
     if (!ArrayBuffer.isView(array) || !(array instanceof arrays[type])) {
       throw expected(`a ${arrays[type].name} for dtype ${type}`, 'array', array)
     }
-    const elements = countOf(shape)
+    // A copy, since an entry may be a getter: what is checked is what native code sees.
+    const extents = Array.isArray(shape) ? [...shape] : shape
+    const elements = countOf(extents)
     if (array.length !== elements) {
-      throw expected(`${elements} elements for shape ${shape.join('×')}`, 'array', array.length)
+      throw expected(`${elements} elements for shape ${extents.join('×')}`, 'array', array.length)
     }
     const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
-    return new Tensor(callSync((binding) => binding.tensorCreate(bytes, shape, type)))
+    return new Tensor(callSync((binding) => binding.tensorCreate(bytes, extents, type)))
   }
 
   /** A copy of the elements in row-major order. */

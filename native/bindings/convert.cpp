@@ -107,11 +107,7 @@ std::vector<std::int64_t> shape_of(const Napi::Value& value) {
   const auto array = list_of(value, "shape");
   DPM_CHECK(array.Length() <= 64, "DPM_INVALID_ARGUMENT",
             "Expected at most 64 extents in a shape but received " + std::to_string(array.Length()) + ".");
-  std::vector<std::int64_t> shape;
-  for (std::uint32_t i = 0; i < array.Length(); ++i) {
-    shape.push_back(static_cast<std::int64_t>(whole_of(array.Get(i), "shape", 0, kLargestWhole)));
-  }
-  return shape;
+  return entries_of(array, [](const Napi::Value& extent) { return static_cast<std::int64_t>(whole_of(extent, "shape", 0, kLargestWhole)); });
 }
 
 namespace {
@@ -120,18 +116,14 @@ namespace {
 Settings::Value list_setting(const Napi::Array& array, const std::string& name, int depth) {
   const Napi::Value first = array.Length() > 0 ? array.Get(0u) : Napi::Value();
   if (!first.IsEmpty() && first.IsString()) {
-    std::vector<std::string> texts;
-    for (std::uint32_t k = 0; k < array.Length(); ++k) texts.push_back(text_of(array.Get(k), name.c_str()));
-    return texts;
+    return entries_of(array, [&](const Napi::Value& entry) { return text_of(entry, name.c_str()); });
   }
   if (!first.IsEmpty() && first.IsObject()) {
-    std::vector<std::shared_ptr<const Settings>> nested;
-    for (std::uint32_t k = 0; k < array.Length(); ++k) nested.push_back(std::make_shared<const Settings>(settings_of(array.Get(k), depth)));
-    return nested;
+    return entries_of(array, [&](const Napi::Value& entry) -> std::shared_ptr<const Settings> {
+      return std::make_shared<const Settings>(settings_of(entry, depth));
+    });
   }
-  std::vector<double> numbers;
-  for (std::uint32_t k = 0; k < array.Length(); ++k) numbers.push_back(number_of(array.Get(k), name.c_str()));
-  return numbers;
+  return entries_of(array, [&](const Napi::Value& entry) { return number_of(entry, name.c_str()); });
 }
 
 }  // namespace
@@ -141,7 +133,8 @@ Settings settings_of(const Napi::Value& value, int depth) {
   DPM_CHECK(depth < 8, "DPM_INVALID_ARGUMENT", "Settings nest too deep for native code.");
   Settings settings;
   const Napi::Array names = object.GetPropertyNames();
-  for (std::uint32_t i = 0; i < names.Length(); ++i) {
+  const std::uint32_t count = names.Length();
+  for (std::uint32_t i = 0; i < count; ++i) {
     const Napi::Value key = names.Get(i);
     if (!key.IsString()) continue;
     const std::string name = key.As<Napi::String>();

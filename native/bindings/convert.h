@@ -10,8 +10,10 @@
 
 namespace dpm {
 
-// Each reads one argument or field of the name, converts nothing (no JavaScript runs: no toString, no valueOf), and throws
-// DPM_INVALID_ARGUMENT for another type or range.
+// Each reads one argument or field of the name, converts nothing (no toString, no valueOf), and throws DPM_INVALID_ARGUMENT
+// for another type or range. Reading a value runs no JavaScript. Reading an entry of a list or a field of an object may: a
+// getter, a trap. It may then shrink, detach or dispose of whatever the call was given, so nothing is taken from a typed
+// array before it and used after it, and a list's length is read once.
 double number_of(const Napi::Value& value, const char* name);
 // A whole number from `low` to `high`, both at most 2^53 - 1.
 double whole_of(const Napi::Value& value, const char* name, double low, double high);
@@ -22,6 +24,14 @@ std::string text_of(const Napi::Value& value, const char* name);
 bool flag_of(const Napi::Value& value, const char* name);
 Napi::Object object_of(const Napi::Value& value, const char* name);
 Napi::Array list_of(const Napi::Value& value, const char* name);
+// What `read` makes of each entry. JavaScript runs, which may change the list: it is as long as it was at the start.
+template <typename Read>
+auto entries_of(const Napi::Array& list, Read read) {
+  std::vector<decltype(read(Napi::Value()))> entries;
+  const std::uint32_t length = list.Length();
+  for (std::uint32_t i = 0; i < length; ++i) entries.push_back(read(list.Get(i)));
+  return entries;
+}
 std::vector<double> numbers_of(const Napi::Value& float64_array, const char* name);
 // The same, each a word of a random number's counter.
 std::vector<double> words_of(const Napi::Value& float64_array, const char* name);

@@ -31,13 +31,9 @@ Napi::Value question_object(Napi::Env env, const std::optional<Execution::Questi
 }
 
 Napi::Value execution_create(const Napi::CallbackInfo& info) {
-  std::vector<std::shared_ptr<WeightedNetwork>> networks;
-  const auto list = list_of(info[0], "networks");
-  for (std::uint32_t i = 0; i < list.Length(); ++i) networks.push_back(unwrap<WeightedNetwork>(list.Get(i)));
+  const auto networks = entries_of(list_of(info[0], "networks"), [](const Napi::Value& handle) { return unwrap<WeightedNetwork>(handle); });
   DPM_CHECK(!networks.empty(), "DPM_INVALID_ARGUMENT", "Expected at least one network.");
-  std::vector<at::Tensor> inputs;
-  const auto tensors = list_of(info[2], "inputs");
-  for (std::uint32_t i = 0; i < tensors.Length(); ++i) inputs.push_back(unwrap_tensor(tensors.Get(i)));
+  const auto inputs = entries_of(list_of(info[2], "inputs"), [](const Napi::Value& handle) { return unwrap_tensor(handle); });
   const auto object = object_of(info[3], "options");
   Execution::Options options{seed_of(object.Get("seed")),
                              words_of(object.Get("samples"), "samples"),

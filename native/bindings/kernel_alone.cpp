@@ -151,9 +151,7 @@ const std::map<std::string, Kernel>& kernels() {
 }
 
 Napi::Value kernel_alone(const Napi::CallbackInfo& info) {
-  const Napi::Array handles = list_of(info[1], "inputs");
-  Tensors inputs;
-  for (std::uint32_t i = 0; i < handles.Length(); ++i) inputs.push_back(unwrap_tensor(handles.Get(i)));
+  const Tensors inputs = entries_of(list_of(info[1], "inputs"), [](const Napi::Value& handle) { return unwrap_tensor(handle); });
   return run_job(
       info.Env(), nullptr,
       [name = text_of(info[0], "name"), inputs, settings = settings_of(info[2])] {

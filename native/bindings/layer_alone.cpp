@@ -153,10 +153,7 @@ LayerRun run_layer(const std::string& name, const Tensors& given, const at::Tens
 }
 
 Tensors tensors_of(const Napi::Value& list) {
-  const Napi::Array handles = list_of(list, "inputs");
-  Tensors tensors;
-  for (std::uint32_t i = 0; i < handles.Length(); ++i) tensors.push_back(image_of(handles.Get(i)));
-  return tensors;
+  return entries_of(list_of(list, "inputs"), [](const Napi::Value& handle) { return image_of(handle); });
 }
 
 Napi::Value layer_alone(const Napi::CallbackInfo& info) {

@@ -29,9 +29,10 @@ std::int64_t byte_count(const std::vector<std::int64_t>& shape, at::ScalarType d
 Napi::Value tensor_create(const Napi::CallbackInfo& info) {
   const bool bytes_given = info[0].IsTypedArray() && info[0].As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
   DPM_CHECK(bytes_given, "DPM_INVALID_ARGUMENT", "Expected a Uint8Array over the tensor's bytes.");
-  const auto bytes = info[0].As<Napi::Uint8Array>();
   const auto shape = shape_of(info[1]);
   const at::ScalarType dtype = dtype_of(text_of(info[2], "dtype"));
+  // Last, for reading the shape may have run JavaScript, which may have shrunk or detached the buffer.
+  const auto bytes = info[0].As<Napi::Uint8Array>();
   // Before anything is allocated: the shape may be far beyond memory.
   const std::int64_t size = byte_count(shape, dtype);
   DPM_CHECK(size == static_cast<std::int64_t>(bytes.ByteLength()), "DPM_INVALID_ARGUMENT",

@@ -84,8 +84,8 @@ Batch batch_of(const Napi::Value& value) {
     const auto fields = object_of(update, "update");
     batch.learning_rate = number_of(fields.Get("learningRate"), "learningRate");
     batch.step = whole_of(fields.Get("step"), "step", 1, 9007199254740991.0);
-    const auto decays = list_of(fields.Get("averagingDecays"), "averagingDecays");
-    for (std::uint32_t i = 0; i < decays.Length(); ++i) batch.averaging_decays.push_back(number_of(decays.Get(i), "averagingDecays"));
+    batch.averaging_decays = entries_of(list_of(fields.Get("averagingDecays"), "averagingDecays"),
+                                        [](const Napi::Value& decay) { return number_of(decay, "averagingDecays"); });
   }
   check_images(batch.images);
   return batch;
