@@ -39,7 +39,15 @@ export type { LikelihoodModel } from './evaluation/likelihood-method.js'
 export { type LikelihoodModelOptions, likelihoodModel } from './evaluation/likelihood-model.js'
 
 // Draw from what was trained.
-export { Diffusion, type SampleProgress, type SampleStep } from './generation/diffusion.js'
+export {
+  type BatchProgress,
+  Diffusion,
+  type SampleBatch,
+  type SampleBatchesOptions,
+  type SampleProgress,
+  type SampleStep,
+  type VectorBatch,
+} from './generation/diffusion.js'
 export type { GenerateGuide, GenerateOptions } from './generation/generate.js'
 export { type Classifier, type ClassifierPass, guideByClassifier } from './generation/guides/classifier.js'
 export { guideOnClean } from './generation/guides/on-clean.js'

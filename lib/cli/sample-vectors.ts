@@ -1,77 +1,115 @@
 /** `dpm-torch sample` of a model of vectors: a table, a picture of the points, an animation of how they come out of noise. */
-import { join } from 'node:path'
 import { DpmError } from '../errors.js'
 import type { Diffusion } from '../generation/diffusion.js'
-import type { GenerateOptions } from '../generation/generate.js'
+import type { DrawingRecord } from '../generation/drawing-record.js'
+import { dealClasses, type GenerateOptions } from '../generation/generate.js'
+import type { RowStore } from '../generation/row-store.js'
+import { chunkOf } from '../generation/run-size.js'
 import type { Vectors } from '../generation/vectors.js'
 import type { ImageGrid } from '../images/grid.js'
-
-export interface VectorFlags {
-  readonly out?: string
-  readonly gif?: string
-  readonly clean?: boolean
-  readonly image?: string
-  readonly known?: string
-  readonly lowResolution?: string
-  readonly files?: boolean
-}
+import type { SamplePlaces } from './sample-places.js'
+import { count as countText } from './words.js'
 
 export interface VectorRequest {
-  readonly flags: VectorFlags
-  /** Where the picture goes when no flag says so; also what a picture's name in --out became. */
-  readonly picture: string | undefined
+  readonly places: SamplePlaces
+  /** The animation shows the clean vectors that the network predicts. */
+  readonly clean: boolean
+  readonly overwrite: boolean
+  /** How the vectors are drawn; asked for where they are many. */
+  readonly record: () => Promise<DrawingRecord>
   /** The data that the model was trained on, to stand beside what is drawn. */
   readonly data: unknown
-  readonly onStep: (step: number) => void
-  /** Told what could not be done. */
-  readonly onWarning: (text: string) => void
+  /** Told of every step: of this batch, and the vectors that were drawn before it of all that are to be drawn. */
+  readonly onStep: (step: number, drawn: number, toDraw: number, batch: number) => void
+  /** Told what a person should know. */
+  readonly onNote: (text: string) => void
+}
+
+export interface DrawnVectors {
+  readonly grid: string | null
+  readonly files: readonly string[]
+  /** Rows that an earlier call had drawn. */
+  readonly kept: number
 }
 
 const animationFrames = 40
-const tableEnding = /\.(csv|npy)$/i
-
-/** @throws DpmError DPM_INVALID_OPTION for a table of a model of pictures. */
-export function requireNoTable(out: string | undefined): void {
-  if (out === undefined || !tableEnding.test(out)) return
-  throw new DpmError(
-    'DPM_INVALID_OPTION',
-    `"${out}" is the name of a table, and the model draws pictures. Give a picture (.png, .jpg, .webp) or a folder for --out.`,
-  )
-}
 
 /** Draws and writes. @returns the picture and the table, as `dpm-torch sample --json` reports them. */
 export async function drawVectors(
   model: Diffusion,
-  options: GenerateOptions,
+  options: GenerateOptions & { readonly count: number },
   request: VectorRequest,
-): Promise<{ readonly grid: string | null; readonly files: readonly string[] }> {
-  const { flags, onStep } = request
-  for (const name of ['image', 'known', 'lowResolution', 'files'] as const) {
-    if (flags[name] === undefined) continue
-    const flag = name.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)
-    throw new DpmError('DPM_INVALID_OPTION', `--${flag} is about pictures, and the model draws vectors. Leave it out.`)
+): Promise<DrawnVectors> {
+  const { grid, table, gif } = request.places
+  const data = grid === undefined && gif === undefined ? undefined : await dataOf(options, request)
+  const { vectors, kept, store } = await drawRows(model, options, request)
+  await using _ = store
+  const { writeEach } = await import('../files/output-places.js')
+  const written = async (work: Promise<void>): Promise<undefined> => {
+    await work
+    return undefined
   }
-  const { makeFolder } = await import('../files/make-folder.js')
-  const { picture, table } = placesOf(request)
-  const data = picture === undefined && flags.gif === undefined ? undefined : await dataOf(options, request)
-  const vectors = await model.sampleVectors({ ...options, onProgress: ({ step }) => onStep(step) })
-  if (flags.out !== undefined && picture !== flags.out && table !== flags.out) await makeFolder(flags.out)
-  if (picture !== undefined) await (await vectors.plot(data)).toFile(picture)
-  if (table !== undefined) await vectors.toFile(table)
-  if (flags.gif !== undefined) await animate(model, options, flags.gif, data, flags.clean ? 'clean' : 'x')
-  return { grid: picture ?? null, files: table === undefined ? [] : [table] }
+  const { failure } = await writeEach({
+    ...(table !== undefined && { [table]: () => written(vectors.toFile(table)) }),
+    ...(grid !== undefined && { [grid]: async () => written((await vectors.plot(data)).toFile(grid)) }),
+    ...(gif !== undefined && {
+      [gif]: () => written(animate(model, options, gif, data, request.clean ? 'clean' : 'x')),
+    }),
+  })
+  if (failure) throw failure.error
+  await store?.remove()
+  return { grid: grid ?? null, files: table === undefined ? [] : [table], kept }
 }
 
-interface Places {
-  readonly picture: string | undefined
-  readonly table: string | undefined
+interface DrawnRows {
+  readonly vectors: Vectors
+  readonly kept: number
+  /** Rows of a table, kept until it is written. */
+  readonly store: RowStore | undefined
 }
 
-function placesOf({ flags: { out }, picture }: VectorRequest): Places {
-  if (out === undefined) return { picture, table: picture?.replace(/\.png$/, '.csv') }
-  if (tableEnding.test(out)) return { picture: undefined, table: out }
-  if (picture === out) return { picture, table: undefined }
-  return { picture: join(out, 'samples.png'), table: join(out, 'samples.csv') }
+/** Many are kept in a file as they are drawn, with which a later call goes on. */
+async function drawRows(
+  model: Diffusion,
+  options: GenerateOptions & { readonly count: number },
+  { places: { table }, overwrite, record, onStep, onNote }: VectorRequest,
+): Promise<DrawnRows> {
+  const { Vectors } = await import('../generation/vectors.js')
+  const { RowStore } = await import('../generation/row-store.js')
+  const { count, first = 0 } = options
+  const names = model.image.columns?.names ?? []
+  const chunk = chunkOf(model.image, options)
+  const isKept = table !== undefined && count > chunk
+  const store = isKept ? await RowStore.open(`${table}.partial`, await record(), names.length, overwrite) : undefined
+  try {
+    const values = new Float64Array(count * names.length)
+    const kept = Math.min(count, store?.rows ?? 0)
+    await store?.readInto(values)
+    if (kept > 0) onNote(`${countText(kept)} of them are in ${store?.path} already, and kept.`)
+    let drawn = 0
+    const toDraw = count - kept
+    const onProgress = ({ step }: { readonly step: number }): void =>
+      onStep(step, drawn, toDraw, Math.min(chunk, toDraw))
+    for await (const { vectors } of model.sampleVectorBatches({
+      ...options,
+      skip: (place) => place < kept,
+      onProgress,
+    })) {
+      values.set(vectors.data, (kept + drawn) * names.length)
+      await store?.append(vectors.data)
+      drawn += vectors.length
+    }
+    const keys = options.samples ?? Float64Array.from({ length: count }, (_, place) => first + place)
+    const labels = dealClasses(model.source, options.classes, count, keys, first)
+    return { vectors: new Vectors(names, values, labels), kept, store }
+  } catch (error) {
+    if (store && store.rows > 0) {
+      onNote(`${countText(store.rows)} of ${countText(count)} rows are kept in ${store.path}.`)
+      onNote(`The same command goes on behind them, with --out ${table}.`)
+    } else await store?.remove().catch(() => undefined)
+    await store?.[Symbol.asyncDispose]()
+    throw error
+  }
 }
 
 /** As many vectors of the data, where they are still to be had. */
@@ -88,7 +126,7 @@ async function dataOf({ count = 16, signal }: GenerateOptions, request: VectorRe
     }
   } catch (error) {
     if (!(error instanceof DpmError) || error.code !== 'DPM_DATA_MISSING') throw error
-    request.onWarning(`The picture has the samples alone: ${error.message}`)
+    request.onNote(`The picture has the samples alone: ${error.message}`)
     return undefined
   }
 }

@@ -1,11 +1,8 @@
 /** `dpm-torch sample`: draws images from a run or a checkpoint. */
-import { access } from 'node:fs/promises'
-import { extname, join } from 'node:path'
 import { Command, Option } from 'commander'
-import { DpmError } from '../errors.js'
+import type { ImageShape } from '../datasets/data-set.js'
 import type { Diffusion } from '../generation/diffusion.js'
 import { type GenerateOptions, takesEveryClass } from '../generation/generate.js'
-import type { Images } from '../images/image-batch.js'
 import { type Assignment, assign } from '../options/assign.js'
 import { formatDuration } from '../training/progress.js'
 import type { RunSettings } from '../training/run-options.js'
@@ -23,6 +20,8 @@ import { interruptible } from './interrupt.js'
 import { printLine } from './print-line.js'
 import { classesOf, moreClasses } from './sample-classes.js'
 import { addEditFlags, type EditFlags, resolveEdits } from './sample-edits.js'
+import { inputsOf, outputsOf, placesOf } from './sample-places.js'
+import { recordOfRun } from './sample-record.js'
 import { StatusLine } from './status-line.js'
 import { count, examplesWord, shapeText } from './words.js'
 
@@ -45,6 +44,8 @@ interface SampleFlags extends CommonFlags, EditFlags {
   readonly columns?: number
   readonly gif?: string
   readonly clean?: boolean
+  readonly first?: number
+  readonly overwrite?: boolean
 }
 
 const help = `
@@ -57,6 +58,11 @@ Examples:
   dpm-torch sample runs/sprites --known cat.png --mask hole.png --sampler repaint
   dpm-torch sample runs/sprites --classifier runs/sprites-classifier --classifier-scale 2 --classes Flags
 
+Each image is drawn from a noise of its own, so that files are written as they are finished: the same command again, after Ctrl-C or with a
+larger --count, goes on behind those that are in the folder. samples.json there says how they were drawn; a call that draws otherwise is
+refused. --first 10000 draws images 10000, 10001, …: another process may draw those before. Pictures, tables and animations that are
+there are replaced.
+
 What is not given is taken from the run's own previews, or from how an imported model is sampled. Image k of a seed is the same however many are drawn; with
 --chunk to the last bit.`
 
@@ -65,6 +71,7 @@ export function sampleCommand(): Command {
     .description('draw images from a run folder or a checkpoint')
     .argument('<run>', 'a run folder, or a .safetensors checkpoint')
     .option('--count <number>', 'how many images (default: 16, or as many as fill the rows of classes)', wholeNumber(1))
+    .option('--first <number>', 'number of the first image (default: 0)', wholeNumber(0))
     .option(
       '--classes <list>',
       'names or indices, separated by commas, dealt out in turn (default: all); a name with a comma in "quotes", or the flag again; none draws without class, or of a network that must be told one every class in turn',
@@ -89,6 +96,7 @@ export function sampleCommand(): Command {
     )
     .addOption(new Option('--grid', 'all images in one picture, also when --out is a folder'))
     .addOption(new Option('--files', 'a file for each image, in the folder --out'))
+    .option('--overwrite', 'draw anew what is in the folder --out already')
     .option('--columns <number>', 'images in a row of the picture', wholeNumber(1))
     .option('--gif <file>', 'how the images come out of noise, as an animation')
     .option('--clean', 'the animation shows the clean images that the network predicts on the way')
@@ -96,46 +104,45 @@ export function sampleCommand(): Command {
 }
 
 async function run(path: string, flags: SampleFlags): Promise<void> {
-  if (flags.gif !== undefined && extname(flags.gif).toLowerCase() !== '.gif') {
-    throw new DpmError(
-      'DPM_INVALID_OPTION',
-      `Expected a name that ends in .gif for \`--gif\` but received "${flags.gif}".`,
-    )
-  }
-  const place = await placeOf(path, flags)
   const { Diffusion } = await import('../generation/diffusion.js')
-  const { drawVectors, requireNoTable } = await import('./sample-vectors.js')
+  const { OutputPlaces } = await import('../files/output-places.js')
   const line = new StatusLine()
   const startedAt = performance.now()
   await interruptible(
     async (signal) => {
       const stored = await readStored(path)
+      const places = await placesOf(path, flags, stored.image)
+      await using _ = await OutputPlaces.open(outputsOf(places), inputsOf(path, flags))
       using model = await Diffusion.load(stored.path, {
         ...(flags.device === undefined ? {} : { device: flags.device }),
         ...(flags.precision === undefined ? {} : { precision: flags.precision }),
         ...(flags.weights === undefined ? {} : { weights: weightsOf(flags.weights) }),
       })
-      if (!model.image.columns) requireNoTable(flags.out)
       const { options: asked, columns } = await resolveOptions(model, stored.previews, flags)
       using edits = await resolveEdits(model, flags, asked)
-      const options = { ...asked, ...edits.options }
+      const options = { ...asked, ...edits.options, count: asked.count, seed: asked.seed }
       const steps = model.stepsOf(options)
       line.print(`${stored.name}${describe(model, options, steps)}`)
-      const onStep = (step: number): void =>
-        line.show(() => `step ${step} of ${steps} · ${formatDuration((performance.now() - startedAt) / 1000)}`)
-      const written = model.image.columns
-        ? await drawVectors(
-            model,
-            { ...options, signal },
-            { flags, picture: place.grid, data: stored.data, onStep, onWarning: (text) => line.print(text) },
-          )
-        : await write(await draw(model, { ...options, signal }, flags, columns, onStep), place, columns)
+      const request = {
+        places,
+        columns,
+        clean: flags.clean === true,
+        overwrite: flags.overwrite === true,
+        record: () => recordOfRun(stored.path, model, options, flags),
+        data: stored.data,
+        onStep: progressOf(line, steps, examplesWord(model.image)),
+        onNote: (text: string) => line.print(text),
+      }
+      const draw = model.image.columns
+        ? (await import('./sample-vectors.js')).drawVectors
+        : (await import('./sample-pictures.js')).drawPictures
+      const written = await draw(model, { ...options, signal }, request)
       line.clear()
       const seconds = (performance.now() - startedAt) / 1000
       if (flags.json) {
-        const { count: drawn, sampler, seed, guidance, spacing } = options
+        const { count: drawn, first = 0, sampler, seed, guidance, spacing } = options
         const gif = flags.gif ?? null
-        const settings = { count: drawn, sampler, steps, spacing, seed, guidance: guidance ?? null }
+        const settings = { count: drawn, first, sampler, steps, spacing, seed, guidance: guidance ?? null }
         printLine(
           JSON.stringify({
             ...written,
@@ -150,7 +157,7 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
       }
       if (written.grid !== null) printLine(written.grid)
       if (written.files.length > 0) printLine([...new Set([written.files[0], written.files.at(-1)])].join(' … '))
-      if (flags.gif !== undefined) printLine(flags.gif)
+      if (places.gif !== undefined) printLine(places.gif)
     },
     () => line.print('Stopping.'),
   ).finally(() => line.clear())
@@ -158,10 +165,16 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
 
 type Previews = RunSettings['previews']
 
+interface Stored {
+  readonly path: string
+  readonly name: string
+  readonly image: ImageShape
+  readonly previews: Previews
+  readonly data: unknown
+}
+
 /** The checkpoint that is drawn from, and how its run draws previews; of a model from elsewhere, what it recommends. */
-async function readStored(
-  path: string,
-): Promise<{ readonly path: string; readonly name: string; readonly previews: Previews; readonly data: unknown }> {
+async function readStored(path: string): Promise<Stored> {
   const { readCheckpoint } = await import('../checkpoints/checkpoint-folder.js')
   const { modelSchema } = await import('../generation/model-options.js')
   const { runSchema } = await import('../training/run-options.js')
@@ -173,6 +186,7 @@ async function readStored(
   return {
     path: checkpoint.path,
     name: typeof name === 'string' ? name : 'model',
+    image: checkpoint.image,
     previews: parsed.success ? parsed.data : runSchema.shape.previews.parse(Object.fromEntries(own)),
     data,
   }
@@ -223,6 +237,7 @@ async function resolveOptions(model: Diffusion, previews: Previews, flags: Sampl
       sampler,
       steps,
       spacing,
+      first: flags.first,
       seed: flags.seed,
       classes,
       guidance,
@@ -256,70 +271,16 @@ function toldClasses({ source }: Diffusion, { classes }: GenerateOptions): reado
   return classes ?? (takesEveryClass(source) ? source.classes.map((_, index) => index) : null)
 }
 
-/** Draws the images; with --gif also the states on the way. */
-async function draw(
-  model: Diffusion,
-  options: GenerateOptions,
-  flags: SampleFlags,
-  columns: number | undefined,
-  onStep: (step: number) => void,
-): Promise<Images> {
-  if (flags.gif === undefined) return model.sample({ ...options, onProgress: ({ step }) => onStep(step) })
-  const { drawFrames } = await import('../generation/frames.js')
-  const { writeAnimation } = await import('../images/animation.js')
-  const { images, frames } = await drawFrames(model, options, { onStep, show: flags.clean ? 'clean' : 'x' })
-  const grids = [...frames, images].map((frame) => frame.grid(columns === undefined ? {} : { columns }))
-  await writeAnimation(flags.gif, grids, options.signal ? { signal: options.signal } : {})
-  return images
-}
-
-interface Place {
-  readonly grid: string | undefined
-  readonly folder: string | undefined
-}
-
-const pictureEndings = ['.png', '.jpg', '.jpeg', '.webp']
-
-/** Where pictures go: known before anything is drawn, so that a wrong flag costs no time. */
-async function placeOf(path: string, flags: SampleFlags): Promise<Place> {
-  const isPicture = flags.out !== undefined && pictureEndings.includes(extname(flags.out).toLowerCase())
-  if (isPicture) {
-    if (!flags.files) return { grid: flags.out, folder: undefined }
-    throw new DpmError(
-      'DPM_INVALID_OPTION',
-      `--files needs a folder for --out, and "${flags.out}" is the name of a picture.`,
-    )
-  }
-  const base = flags.out ?? (await defaultPlace(path))
-  const wantsFiles = flags.files === true || (flags.out !== undefined && !flags.grid)
-  const wantsGrid = flags.grid === true || !wantsFiles
-  const grid = flags.out === undefined ? `${base}.png` : join(base, 'grid.png')
-  return { grid: wantsGrid ? grid : undefined, folder: wantsFiles ? base : undefined }
-}
-
-/** `<run>/samples/sample-0001` with the first number that is free, or `samples` here when a file was named. */
-async function defaultPlace(path: string): Promise<string> {
-  if (!(await exists(join(path, 'config.json')))) return 'samples'
-  for (let number = 1; ; number++) {
-    const base = join(path, 'samples', `sample-${String(number).padStart(4, '0')}`)
-    const taken = (await exists(`${base}.png`)) || (await exists(base))
-    if (!taken) return base
-  }
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
-}
-
-async function write(
-  images: Images,
-  { grid, folder }: Place,
-  columns: number | undefined,
-): Promise<{ readonly grid: string | null; readonly files: readonly string[] }> {
-  const files = folder === undefined ? [] : await images.toFiles(folder)
-  if (grid !== undefined) await images.grid(columns === undefined ? {} : { columns }).toFile(grid)
-  return { grid: grid ?? null, files }
+/** Says how far the run is, and how long what is left will take. */
+function progressOf(line: StatusLine, steps: number, what: string) {
+  const startedAt = performance.now()
+  return (step: number, drawn: number, toDraw: number, batch: number): void =>
+    line.show(() => {
+      const seconds = (performance.now() - startedAt) / 1000
+      const inBatch = `step ${step} of ${steps}`
+      if (batch >= toDraw) return `${inBatch} · ${formatDuration(seconds)}`
+      const done = drawn + (batch * step) / steps
+      const left = done > 0 ? ` · ${formatDuration((seconds * Math.max(0, toDraw - done)) / done)} left` : ''
+      return `${count(drawn)} of ${count(toDraw)} ${what} · ${inBatch}${left}`
+    })
 }

@@ -15,8 +15,16 @@ const fileEndings = new Set(
 /** The lower-case ending of a file's name; an empty string of what is plainly a folder: it is there, or its name ends in a slash. */
 export function endingOf(path: string): string {
   if (/[\\/]$/.test(path) || path === '') return ''
-  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
-  return isFolder ? '' : extname(path).toLowerCase()
+  return isFolder(path) ? '' : extname(path).toLowerCase()
+}
+
+/** What cannot be looked at, such as a name that is too long, is refused where it is made. */
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
+  }
 }
 
 /** Whether a path that is to become a folder has the name of a file. */

@@ -22,7 +22,9 @@ import { generateChecks } from './generate-checks.js'
 import { type LoadedModel, type LoadOptions, loadModel } from './load-model.js'
 import type { ModelSettings } from './model-options.js'
 import { drawNoise, interpolateNoise } from './noise.js'
+import { type PartsOptions, partsOf } from './parts.js'
 import { pictureTensor } from './pictures.js'
+import { countOf } from './run-size.js'
 import { Vectors } from './vectors.js'
 
 /** One step of a sampling run. The tensors are the caller's to dispose of. */
@@ -50,9 +52,46 @@ interface ProgressOption {
 }
 
 const drawingChecks: Checks<GenerateOptions & ProgressOption> = { ...generateChecks, onProgress: checks.callback }
+const batchChecks: Checks<SampleBatchesOptions> = {
+  ...generateChecks,
+  onProgress: checks.callback,
+  skip: checks.callback,
+}
 const noiseChecks = { seed: checks.any, samples: required(checks.numbers) }
 const { steps, spacing, classes, chunk, signal } = generateChecks
 const invertChecks = { steps, spacing, classes, chunk, signal }
+
+/** How far `sampleBatches` is: the step of the batch under way, and the samples of those before. */
+export interface BatchProgress extends SampleProgress {
+  /** Samples that are finished, without those that were skipped. */
+  readonly drawn: number
+  /** Samples that were asked for. */
+  readonly count: number
+}
+
+export type SampleBatchesOptions = GenerateOptions &
+  PartsOptions & {
+    /** As of `sample`. */
+    readonly onProgress?: ((progress: BatchProgress) => unknown) | undefined
+  }
+
+/** Samples that are finished: which ones. */
+export interface FinishedSamples {
+  /** Their places among all that were asked for, 0 … count-1. */
+  readonly places: readonly number[]
+  /** Their noise keys: the numbers of the images. */
+  readonly samples: readonly number[]
+  /** Class index of each; null where the network was told none. */
+  readonly classes: Int32Array | null
+}
+
+export interface SampleBatch extends FinishedSamples {
+  readonly images: Images
+}
+
+export interface VectorBatch extends FinishedSamples {
+  readonly vectors: Vectors
+}
 
 export class Diffusion implements Disposable {
   readonly settings: ModelSettings
@@ -126,6 +165,43 @@ export class Diffusion implements Disposable {
     await runToEnd(generation, { signal: options.signal, onProgress })
     using output = await generation.run.read('output')
     return Vectors.fromFloats(await output.data(), columns, generation.classes)
+  }
+
+  /**
+   * The images of `sample`, to the bit, a network call's chunk at a time as they are finished: memory does not grow with `count`, and an
+   * end before the last loses only the chunk under way. Leaving the loop ends the run and frees it.
+   * @throws as `sample`
+   */
+  async *sampleBatches(options: SampleBatchesOptions = {}): AsyncGenerator<SampleBatch, void, undefined> {
+    requirePictures(this.image)
+    for await (const { generation, run, ...finished } of this.#batches('sampleBatches', options)) {
+      yield { ...finished, images: await drawAll(generation, run, this.image) }
+    }
+  }
+
+  /** Vectors in the same way. */
+  async *sampleVectorBatches(options: SampleBatchesOptions = {}): AsyncGenerator<VectorBatch, void, undefined> {
+    const columns = columnsOf(this.image)
+    for await (const { generation, run, ...finished } of this.#batches('sampleVectorBatches', options)) {
+      await runToEnd(generation, run)
+      using output = await generation.run.read('output')
+      yield { ...finished, vectors: Vectors.fromFloats(await output.data(), columns, generation.classes) }
+    }
+  }
+
+  /** Each part as it is prepared, progress counted over all. */
+  async *#batches(name: string, asked: SampleBatchesOptions) {
+    const { onProgress, skip, ...options } = readOptions(name, asked, batchChecks)
+    const count = countOf(options)
+    let drawn = 0
+    for await (const { places, samples, options: ofPart } of partsOf(this.source, options, { skip })) {
+      using generation = await startGeneration(this.source, ofPart)
+      const before = drawn
+      const told = onProgress && ((one: SampleProgress) => onProgress({ ...one, drawn: before, count }))
+      const run = { signal: options.signal, onProgress: told }
+      yield { places, samples, classes: generation.classes, generation, run }
+      drawn += places.length
+    }
   }
 
   /** The same step by step: leaving the loop ends the run and frees it. */

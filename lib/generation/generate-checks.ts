@@ -21,6 +21,7 @@ export const generateChecks: Checks<GenerateOptions> = {
   initial: instanceOf('a Tensor', Tensor),
   lowResolution: images,
   samples: checks.numbers,
+  first: whole(0, 2 ** 32 - 1),
   // What native code takes at a time.
   chunk: whole(1, 2 ** 20),
   allowSignal: checks.flag,
@@ -33,9 +34,13 @@ const image: Checks<NonNullable<GenerateOptions['image']>> = {
 }
 const inpaint: Checks<NonNullable<GenerateOptions['inpaint']>> = {
   known: required(images),
-  mask: required(checks.numbers),
+  mask: required({ what: `${checks.numbers.what} or Images`, fits: isMask }),
 }
 const guide: Checks<GenerateGuide> = { gradient: required(checks.callback), scale: checks.number }
+
+function isMask(value: unknown): boolean {
+  return value instanceof Images || checks.numbers.fits(value)
+}
 
 function isModel(value: unknown): boolean {
   return typeof value === 'object' && value !== null && typeof (value as { source?: unknown }).source === 'object'

@@ -25,8 +25,10 @@ import { AdaptiveRun, adaptiveSteps } from './adaptive-run.js'
 import type { Condition } from './conditions/condition.js'
 import { readGenerateOptions } from './generate-checks.js'
 import { inChunks } from './guides/in-chunks.js'
+import { toldClasses, toldOf } from './guides/told.js'
 import { maskTensor, pictureTensor } from './pictures.js'
 import { type Guide, ProgramRun } from './program-run.js'
+import { chunkOf, countOf } from './run-size.js'
 
 /** What is drawn from: a network with everything that says how to read its output. */
 export interface Source {
@@ -83,8 +85,11 @@ export interface GenerateOptions {
    * (above 0, at most 1) of the run's steps away from the end.
    */
   readonly image?: { readonly images: Images; readonly strength: number } | undefined
-  /** Keep what is known of these images where the mask (H×W, or N×H×W) is 0, and draw where it is 1. */
-  readonly inpaint?: { readonly known: Images; readonly mask: ArrayLike<number> } | undefined
+  /**
+   * Keep what is known of these images where the mask is 0, draw where it is 1, and blend between. A mask has the images' height and
+   * width: H×W numbers, N×H×W, or grey images (0 … 255).
+   */
+  readonly inpaint?: { readonly known: Images; readonly mask: ArrayLike<number> | Images } | undefined
   /** x at the first level as it is, N×C×H×W float32: of an inverted image, or between two others' noise. */
   readonly initial?: Tensor | undefined
   /**
@@ -92,8 +97,13 @@ export interface GenerateOptions {
    * first.
    */
   readonly lowResolution?: Images | undefined
-  /** Noise keys of the images, whole numbers; 0 … count-1 when absent. Image k is the same in any company. */
+  /** Noise keys of the images, whole numbers; `first` … first+count-1 when absent. Image k is the same in any company. */
   readonly samples?: readonly number[] | undefined
+  /**
+   * Number of the first image; 0 when absent. Images first … first+count-1 are those, of the same noise and the same classes, that a run
+   * from 0 on draws there: to go on where another ended.
+   */
+  readonly first?: number | undefined
   /** Images per network call. With a chunk given, an image's bytes do not depend on how many are drawn with it. */
   readonly chunk?: number | undefined
   /** Sample even where the schedule ends with signal left, so that its own noise is not what training saw there. */
@@ -126,10 +136,6 @@ export interface Generation extends Disposable {
   /** Class index of each image, or null. */
   readonly classes: Int32Array | null
 }
-
-const largestChunk = 64
-/** Of small examples, such as points, more at a time: so many elements. */
-const elementsAtOnce = 4096
 
 /** Records the program that the options ask for. @throws DpmError DPM_INVALID_OPTION, DPM_INVALID_ARGUMENT */
 export function recordGeneration(source: Omit<Source, 'network'>, asked: GenerateOptions): Program {
@@ -226,6 +232,7 @@ export function takesEveryClass({ classes, nullClass }: Pick<Source, 'classes' |
  * Class indices of `count` images from names or indices dealt out in turn.
  * @param keys noise keys of the images, which choose the class where none is named and the network must be told one; 0 … count-1
  *   when absent
+ * @param first number of the first of them, if others come before
  * @throws DpmError DPM_INVALID_OPTION
  */
 export function dealClasses(
@@ -233,6 +240,7 @@ export function dealClasses(
   asked: readonly (number | string)[] | undefined,
   count: number,
   keys?: ArrayLike<number>,
+  first = 0,
 ): Int32Array | null {
   const known = source.classes
   if (asked === undefined) {
@@ -258,23 +266,22 @@ export function dealClasses(
       'DPM_INVALID_OPTION',
     )
   })
-  return Int32Array.from({ length: count }, (_, index) => indices[index % indices.length] ?? 0)
+  return Int32Array.from({ length: count }, (_, index) => indices[(first + index) % indices.length] ?? 0)
 }
 
 /** Prepares a run. Dispose of it at the end. */
 export async function startGeneration(source: Source, asked: GenerateOptions): Promise<Generation> {
   const options = withDefaults(readGenerateOptions(asked), source.sampling)
-  const { chunk } = options
+  const { first = 0 } = options
   const seed = seedNumber(options.seed ?? 0)
-  const count = options.count ?? options.samples?.length ?? 16
+  const count = countOf(options)
   const elements = source.image.channels * source.image.height * source.image.width
   // x, what the sampler makes of it, what comes back.
-  requireRoom(12 * (count + (chunk ?? 0)) * elements, `${count} × ${elements} numbers`, 'Draw fewer at a time.')
+  const cure = 'Draw fewer at a time: `sampleBatches`, or a smaller `count` with `first`.'
+  requireRoom(12 * (count + (options.chunk ?? 0)) * elements, `${count} × ${elements} numbers`, cure)
   const samples = options.samples
     ? Float64Array.from(options.samples, Number)
-    : new Float64Array(count).map((_, index) => index)
-  if (samples.length !== count || count === 0)
-    throw expected(`${count} noise keys`, 'samples', samples.length, '', 'DPM_INVALID_OPTION')
+    : new Float64Array(count).map((_, place) => first + place)
   for (const key of samples) {
     if (Number.isInteger(key) && key >= 0 && key < 2 ** 32) continue
     throw expected('whole numbers from 0 to 2^32 - 1', 'samples', key, '', 'DPM_INVALID_OPTION')
@@ -284,12 +291,12 @@ export async function startGeneration(source: Source, asked: GenerateOptions): P
   const definition = samplerDefinition(settings)
   // Before anything is drawn: what cannot be recorded must not cost anything.
   const program = definition.adaptive ? undefined : recordSampler(settings, context)
-  const classes = dealClasses(source, options.classes, count, samples)
+  const classes = dealClasses(source, options.classes, count, samples, first)
   using inputs = new Inputs()
   const x = await inputs.hold(firstNoise(source, options, seed, samples))
   const image =
     options.image && (await inputs.hold(pictureTensor(options.image.images, source.image, count, 'image.images')))
-  const size = chunk ?? Math.min(count, Math.max(largestChunk, Math.floor(elementsAtOnce / elements)))
+  const size = chunkOf(source.image, options)
   const runOptions = {
     chunk: size,
     classes,
@@ -297,7 +304,10 @@ export async function startGeneration(source: Source, asked: GenerateOptions): P
     precision: source.precision,
     // An adaptive sampler asks about one image at a time anyway.
     guides: (options.guides ?? []).map(({ gradient }) => {
-      const told = toldClasses(gradient, classes)
+      const told = toldClasses(
+        toldOf(gradient, (place) => first + place),
+        classes,
+      )
       return definition.adaptive ? told : inChunks(told, size)
     }),
   }
@@ -322,12 +332,6 @@ export async function startGeneration(source: Source, asked: GenerateOptions): P
     { ...runOptions, seed, samples },
   )
   return { ...made, run, [Symbol.dispose]: () => run.dispose() }
-}
-
-/** The guide, told the classes of the samples that it is asked about. */
-function toldClasses(guide: Guide, classes: Int32Array | null): Guide {
-  if (!classes) return guide
-  return (x, level) => guide(x, { ...level, classes: level.places.map((place) => classes[place] ?? 0) })
 }
 
 /** Tensors that are needed until a run has been made. */

@@ -8,7 +8,7 @@ import { Tensor } from '../tensor/tensor.js'
 
 /** Where on the schedule a guide is asked, and about whom. */
 export interface GuideLevel extends Omit<NativeQuestion, 'guide'> {
-  /** Which samples of the run x holds, 0 … count-1, N; one that only fills x up is named twice. */
+  /** Which samples of the run x holds, `first` … first+count-1, N; one that only fills x up is named twice. */
   readonly places: readonly number[]
   /** The class that the network is told of each sample in x, N; absent where it is told none. */
   readonly classes?: readonly number[] | undefined

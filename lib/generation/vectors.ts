@@ -5,7 +5,7 @@ import { roomFor } from '../datasets/memory-data-set.js'
 import { encodeNpy } from '../datasets/npy-write.js'
 import { inUnits } from '../datasets/vectors.js'
 import { expected } from '../errors.js'
-import { writeAtomically } from '../files/atomic-write.js'
+import { type Bytes, writeAtomically } from '../files/atomic-write.js'
 import type { ImageGrid } from '../images/grid.js'
 import { ScatterPlot } from '../images/scatter.js'
 
@@ -69,15 +69,24 @@ export class Vectors {
   }
 }
 
-const tableFormats: Readonly<Record<string, (vectors: Vectors) => Uint8Array>> = {
-  '.csv': ({ columns, data }) => {
-    // Names that are all numbers would be read again as a row.
-    const named = columns.some((name) => Number.isNaN(Number(name)))
-    const lines = named ? [columns.map(cellOf).join(',')] : []
-    for (let at = 0; at < data.length; at += columns.length)
-      lines.push(data.subarray(at, at + columns.length).join(','))
-    return new TextEncoder().encode(`${lines.join('\n')}\n`)
-  },
+/** Lines that are made to bytes at once: a string of all of them could be longer than strings may be. */
+const linesAtOnce = 10_000
+
+function* csvLines({ columns, data }: Vectors): Generator<Uint8Array> {
+  const encoder = new TextEncoder()
+  // Names that are all numbers would be read again as a row.
+  if (columns.some((name) => Number.isNaN(Number(name)))) yield encoder.encode(`${columns.map(cellOf).join(',')}\n`)
+  const step = linesAtOnce * columns.length
+  for (let begin = 0; begin < data.length; begin += step) {
+    const lines: string[] = []
+    const end = Math.min(data.length, begin + step)
+    for (let at = begin; at < end; at += columns.length) lines.push(data.subarray(at, at + columns.length).join(','))
+    yield encoder.encode(`${lines.join('\n')}\n`)
+  }
+}
+
+const tableFormats: Readonly<Record<string, (vectors: Vectors) => Bytes>> = {
+  '.csv': csvLines,
   '.npy': ({ columns, data }) => encodeNpy(data, [data.length / columns.length, columns.length]),
 }
 export const tableEndings = Object.keys(tableFormats)

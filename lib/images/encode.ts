@@ -15,16 +15,25 @@ export interface Picture {
 export const imageFormats = ['png', 'jpeg', 'webp'] as const
 export type ImageFormat = (typeof imageFormats)[number]
 
-/** Pixels of a side at most: of the format itself (JPEG, WebP), or of its usual decoder (libpng). */
-const longestSides: Readonly<Record<ImageFormat, number>> = { png: 1_000_000, jpeg: 65_500, webp: 16_383 }
-/** Pixels at most that sharp, and so we, open again: 0x3fff². */
-const mostPixels = 0x3fff ** 2
+interface SizeLimits {
+  /** Pixels of a side: of the format itself, or of its usual decoder (libpng). */
+  readonly side: number
+  readonly pixels: number
+}
+
+/** What sharp, and so we, open again: 0x3fff² pixels. Of an animation some forty pictures are in memory at once. */
+const limits: Readonly<Record<ImageFormat | 'gif', SizeLimits>> = {
+  png: { side: 1_000_000, pixels: 0x3fff ** 2 },
+  jpeg: { side: 65_500, pixels: 0x3fff ** 2 },
+  webp: { side: 16_383, pixels: 0x3fff ** 2 },
+  gif: { side: 65_535, pixels: 4096 ** 2 },
+}
 
 /** Why a picture of this size cannot be written; undefined where it can. */
-export function sizeFault(format: ImageFormat, height: number, width: number): string | undefined {
-  const longest = longestSides[format]
-  if (Math.max(height, width) > longest) return `${format} has sides of ${longest} pixels at most`
-  if (height * width > mostPixels) return `${mostPixels} pixels are the most that a picture may have`
+export function sizeFault(format: ImageFormat | 'gif', height: number, width: number): string | undefined {
+  const { side, pixels } = limits[format]
+  if (Math.max(height, width) > side) return `the sides of a ${format} have ${side} pixels at most`
+  if (height * width > pixels) return `a ${format} may have ${pixels} pixels`
   return undefined
 }
 

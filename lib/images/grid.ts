@@ -86,7 +86,7 @@ function layOut([count, , height, width]: PictureBatch['shape'], options: GridOp
 export function requireGridFits(
   shape: PictureBatch['shape'],
   options: GridOptions,
-  format: ImageFormat,
+  format: ImageFormat | 'gif',
   name = 'count',
 ): void {
   const { gridHeight, gridWidth } = layOut(shape, options)
