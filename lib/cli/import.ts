@@ -11,6 +11,7 @@ interface ImportFlags extends CommonFlags {
   readonly out: string
   readonly format?: string
   readonly set?: readonly Assignment[]
+  readonly allowNonFinite?: boolean
 }
 
 export function importCommand(): Command {
@@ -23,14 +24,20 @@ export function importCommand(): Command {
     .addOption(new Option('--out <file>', 'the checkpoint to write').makeOptionMandatory())
     .option('--format <name>', 'what the source is, where it cannot be told by looking')
     .addOption(setFlag('a choice that the source leaves open, or a changed setting (network.…, diffusion.…)'))
+    .option('--allow-non-finite', 'import weights that are NaN or infinite too, which are refused otherwise')
     .addOption(jsonFlag())
     .action(run)
 }
 
-async function run(source: string, { out, format, set, json }: ImportFlags): Promise<void> {
+async function run(source: string, { out, format, set, allowNonFinite, json }: ImportFlags): Promise<void> {
   const { importCheckpoint } = await import('../checkpoints/import/import-checkpoint.js')
+  const choices = {
+    ...(format ? { format } : {}),
+    ...(set ? { set } : {}),
+    ...(allowNonFinite ? { allowNonFinite } : {}),
+  }
   const report = await interruptible(
-    (signal) => importCheckpoint(source, { out, signal, ...(format ? { format } : {}), ...(set ? { set } : {}) }),
+    (signal) => importCheckpoint(source, { out, signal, ...choices }),
     () => process.stderr.write('Stopping.\n'),
   )
   if (json) {

@@ -15,6 +15,8 @@ export interface JsonSource {
   readonly cure?: string
   /** Characters that the text may have; far more than any settings take when absent. */
   readonly maximumLength?: number
+  /** What more stands for a value, such as the `NaN` of Python. */
+  readonly words?: Readonly<Record<string, unknown>>
   /** Told the path and the text of each number, `true`, `false` and `null`, as they are written. */
   readonly onLiteral?: (path: readonly (string | number)[], text: string) => void
 }
@@ -144,12 +146,13 @@ class JsonReader {
     if (text === undefined) throw this.#unexpected('a value')
     number.lastIndex = start
     const isNumber = number.test(this.#text) && number.lastIndex === this.#position
-    if (!isNumber && !Object.hasOwn(words, text)) {
+    const known = { ...words, ...this.#source.words }
+    if (!isNumber && !Object.hasOwn(known, text)) {
       this.#position = start
       throw this.#unexpected('a value')
     }
     this.#source.onLiteral?.([...this.#path], text)
-    return isNumber ? Number(text) : words[text]
+    return isNumber ? Number(text) : known[text]
   }
 
   #accept(character: string): boolean {

@@ -61,6 +61,19 @@ export function defineImport<Schema extends z.ZodType>(definition: {
   return { ...rest, schema: options }
 }
 
+/** More than any data set has; a shape without elements could claim any number. */
+const maximumClasses = 100_000
+
+/** Names of the classes of a source that only numbers them. @throws DpmError DPM_FILE_INVALID */
+export function classNames(count: number, path: string): string[] {
+  if (count <= maximumClasses) return Array.from({ length: count }, (_, index) => String(index))
+  throw new DpmError(
+    'DPM_FILE_INVALID',
+    `${JSON.stringify(path)} has ${count} classes, more than the ${maximumClasses} that can be.`,
+    { details: { path } },
+  )
+}
+
 /** A choice that a source leaves open: what was chosen, and what it is about. */
 export interface Choice<Value = unknown> {
   readonly value: Value | undefined

@@ -6,8 +6,9 @@
 import * as z from 'zod'
 import { DpmError } from '../../errors.js'
 import { toFloat32 } from '../archives/float-values.js'
-import { under, type Weights } from '../archives/tensor-archive.js'
-import { asked, defineImport } from './define-import.js'
+import type { Weights } from '../archives/tensor-archive.js'
+import { type Copies, copyOption, findCopies, holdsCopy, type NetworkNames } from './copies.js'
+import { asked, classNames, defineImport } from './define-import.js'
 import { type FoundUnet, isPackageUnet, readPackageUnet } from './denoising-diffusion-pytorch-unet.js'
 import type { ImportSource } from './import-source.js'
 import {
@@ -25,6 +26,7 @@ export const denoisingDiffusionPytorch = defineImport({
   name: 'denoising-diffusion-pytorch',
   description: 'milestones (model-*.pt) and state dicts of lucidrains/denoising-diffusion-pytorch, from version 1.8',
   options: z.strictObject({
+    ...copyOption,
     imageSize: z.int().min(1).optional().describe('height and width of the images'),
     objective: z
       .enum(['pred_noise', 'pred_x0', 'pred_v'])
@@ -40,17 +42,14 @@ export const denoisingDiffusionPytorch = defineImport({
     timeTheta: z.number().gt(1).default(10_000).describe('sinusoidal_pos_emb_theta'),
     dropout: z.number().min(0).lt(1).default(0).describe('dropout, for training on'),
   }),
-  async recognises(source) {
-    return !source.isFolder && placeOf((await source.archive()).tensors) !== undefined
-  },
+  recognises: (source) => holdsCopy(source, unetNames),
   async read(source, options) {
-    const { tensors, values } = await source.archive()
-    const place = placeOf(tensors)
-    if (!place) throw invalid(source, 'there is no init_conv of its U-Net in it')
-    const trained = under(tensors, place.unet)
-    const found = readPackageUnet(trained, source.path)
+    const copies = findCopies(await source.archive(), unetNames, options.weights)
+    const unet = copies?.trained ?? copies?.averages[0]
+    if (!copies || !unet) throw invalid(source, 'there is no init_conv of its U-Net in it')
+    const found = readPackageUnet(unet, source.path)
     const { channels, learned } = channelsOf(found, source)
-    const { schedule, objectives } = await processOf(source, place, options)
+    const { schedule, objectives } = await processOf(source, diffusionBuffers(copies), options)
     const { imageSize, objective, heads } = asked({
       imageSize: { value: options.imageSize, about: 'height and width of the images' },
       objective: {
@@ -64,7 +63,6 @@ export const denoisingDiffusionPytorch = defineImport({
       const wanted = objectives.map((one) => one.objective).join(' or ')
       throw invalid(source, `the weights of its loss are those of ${wanted}, not of ${objective}`)
     }
-    const averaged = under(tensors, 'ema.ema_model.model.')
     return {
       network: {
         ...found.network,
@@ -81,28 +79,28 @@ export const denoisingDiffusionPytorch = defineImport({
         timeLabel: 'step',
       },
       image: { channels, height: imageSize, width: imageSize },
-      classes: Array.from({ length: found.classes }, (_, index) => String(index)),
-      step: Number(values.get('step') ?? 0),
-      trained,
-      ...(place.unet === 'model.model.' && averaged.size > 0 ? { averages: [averaged] } : {}),
+      classes: classNames(found.classes, source.path),
+      step: copies.step ?? 0,
+      ...(copies.trained ? { trained: copies.trained } : {}),
+      averages: copies.averages,
       piece: ({ name }) => found.piece(name),
+      notes: copies.notes,
     }
   },
 })
 
-/** Where the U-Net's names begin, and those of the `GaussianDiffusion` around it. */
-interface Place {
-  readonly unet: string
-  readonly diffusion: string | undefined
-}
+const unetNames: NetworkNames = { anchor: /(?:^|\.)init_conv\.weight$/, isNetwork: isPackageUnet }
 
-function placeOf(tensors: Weights): Place | undefined {
-  const places: readonly Place[] = [
-    { unet: 'model.model.', diffusion: 'model.' },
-    { unet: 'model.', diffusion: '' },
-    { unet: '', diffusion: undefined },
-  ]
-  return places.find(({ unet }) => isPackageUnet(under(tensors, unet)))
+/** Buffers of the `GaussianDiffusion` around the U-Net, which it keeps as `model`; of the U-Net alone there are none. */
+function diffusionBuffers({ tensors, place }: Copies): Weights {
+  const around = place.replace(/[^.]+\.$/, '')
+  const names = ['betas', 'loss_weight']
+  return new Map(
+    names.flatMap((name) => {
+      const tensor = tensors.get(`${around}${name}`)
+      return tensor?.shape.length === 1 ? [[name, tensor] as const] : []
+    }),
+  )
 }
 
 interface Choices {
@@ -116,10 +114,9 @@ interface Process {
   readonly objectives: readonly FoundObjective[]
 }
 
-async function processOf(source: ImportSource, { diffusion }: Place, choices: Choices): Promise<Process> {
-  const { tensors } = await source.archive()
+async function processOf(source: ImportSource, buffers: Weights, choices: Choices): Promise<Process> {
   const buffer = async (name: string): Promise<Float32Array | undefined> => {
-    const tensor = diffusion === undefined ? undefined : tensors.get(`${diffusion}${name}`)
+    const tensor = buffers.get(name)
     return tensor && toFloat32(tensor.dtype, await tensor.read())
   }
   const betas = await buffer('betas')

@@ -11,14 +11,22 @@ import type { ArchiveTensor, Weights } from '../archives/tensor-archive.js'
 import { diffusersNames, formerName } from '../diffusers/parameter-names.js'
 import { readScheduler, type SchedulerReading } from '../diffusers/scheduler-config.js'
 import { optionsOfConfig, type UnetConfig, unetConfigSchema, unknownUnetKeys } from '../diffusers/unet-config.js'
-import { asked, defineImport, type ImportedModel } from './define-import.js'
-import { diffusersWeights } from './diffusers-weights.js'
+import { copyOption } from './copies.js'
+import { asked, classNames, defineImport, type ImportedModel } from './define-import.js'
+import { type DiffusersChoice, diffusersWeights } from './diffusers-weights.js'
 import type { ImportSource } from './import-source.js'
 import { concatenated, from, type Piece, pointwise } from './pieces.js'
 
 const schedules = ['linear', 'scaled-linear', 'cosine', 'sigmoid-betas'] as const
 
 const options = z.strictObject({
+  ...copyOption,
+  variant: z
+    .string()
+    .optional()
+    .describe(
+      'which files of weights, such as fp16 or non_ema; those without a variant, or the only one there, when absent',
+    ),
   imageSize: z.int().min(1).optional().describe('height and width of the images, where sample_size is null'),
   classCount: z.int().min(1).optional().describe('number of classes, where num_class_embeds is null'),
   noiseSchedule: z
@@ -46,8 +54,8 @@ export const diffusers = defineImport({
     const { image, outputs, classes } = dataOf(config, chosen)
     const reading = await diffusionOf(source, pipeline, chosen)
     requireOutputs(reading, outputs, config)
-    const trained = await diffusersWeights(source, place)
-    const averaged = await averagedWeights(source, place)
+    const { weights: trained, notes } = await diffusersWeights(source, place, chosen)
+    const averaged = await averagedWeights(source, place, chosen)
     const network = optionsOfConfig(config) as NetworkOptions
     const levels = config['block_out_channels']
     const unread = unknownUnetKeys(config)
@@ -56,7 +64,7 @@ export const diffusers = defineImport({
       diffusion: reading.diffusion,
       sampling: reading.sampling,
       image,
-      classes: Array.from({ length: classes }, (_, index) => String(index)),
+      classes: classNames(classes, source.path),
       ...(averaged ? { step: averaged.step } : {}),
       trained,
       averages: averaged ? [averaged.weights] : [],
@@ -65,6 +73,7 @@ export const diffusers = defineImport({
       notes: [
         ...(unread.length > 0 ? [`config.json has what UNet2DModel does not read: ${unread.join(', ')}.`] : []),
         ...reading.notes,
+        ...notes,
       ],
     } satisfies ImportedModel
   },
@@ -185,12 +194,14 @@ function requireOutputs({ diffusion }: SchedulerReading, outputs: number, config
 async function averagedWeights(
   source: ImportSource,
   place: string,
+  chosen: DiffusersChoice,
 ): Promise<{ readonly weights: Weights; readonly step: number } | undefined> {
   if (place === '') return undefined
   const config = await configOf(source, 'unet_ema/')
   if (config === undefined) return undefined
   const step = Number(config['optimization_step'] ?? 0)
-  return { weights: await diffusersWeights(source, 'unet_ema/'), step: Number.isSafeInteger(step) ? step : 0 }
+  const { weights } = await diffusersWeights(source, 'unet_ema/', chosen)
+  return { weights, step: Number.isSafeInteger(step) ? step : 0 }
 }
 
 /** q, k and v are three tensors there; before 0.13 they, and the projection, had other names, and may be convolutions. */

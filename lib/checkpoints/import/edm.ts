@@ -6,8 +6,9 @@
 import * as z from 'zod'
 import { DpmError } from '../../errors.js'
 import type { NetworkOptions } from '../../networks/list.js'
-import { under, type Weights } from '../archives/tensor-archive.js'
-import { defineImport } from './define-import.js'
+import type { Weights } from '../archives/tensor-archive.js'
+import { copyOption, findCopies, holdsCopy, type NetworkNames } from './copies.js'
+import { classNames, defineImport } from './define-import.js'
 import { from, type Piece, pointwise, regrouped, transposed } from './pieces.js'
 
 export const edm = defineImport({
@@ -15,17 +16,17 @@ export const edm = defineImport({
   description:
     'state dicts of NVlabs/edm: SongUNet and DhariwalUNet under EDM preconditioning, saved from its .pkl in Python',
   options: z.strictObject({
+    ...copyOption,
     sigmaData: z.number().positive().default(0.5).describe('sigma_data of its preconditioning'),
     dropout: z.number().min(0).lt(1).default(0).describe('--dropout, for training on'),
   }),
-  async recognises(source) {
-    return !source.isFolder && prefixOf((await source.archive()).tensors) !== undefined
-  },
-  async read(source, { sigmaData, dropout }) {
-    const { tensors, path } = await source.archive()
-    const prefix = prefixOf(tensors)
-    if (prefix === undefined) throw unfit(path, 'it has no map_layer0, map_layer1 and enc.NxN_conv')
-    const trained = under(tensors, prefix)
+  recognises: (source) => holdsCopy(source, edmNames),
+  async read(source, { sigmaData, dropout, weights }) {
+    const archive = await source.archive()
+    const { path } = archive
+    const copies = findCopies(archive, edmNames, weights)
+    const trained = copies?.trained ?? copies?.averages[0]
+    if (!copies || !trained) throw unfit(path, 'it has no map_layer0, map_layer1 and enc.NxN_conv')
     const found = readLayout(trained, path)
     const classes = shapeOf(trained, 'map_label.weight')[1] ?? 0
     return {
@@ -42,8 +43,11 @@ export const edm = defineImport({
         height: found.size,
         width: found.size,
       },
-      classes: Array.from({ length: classes }, (_, index) => String(index)),
-      trained,
+      classes: classNames(classes, path),
+      ...(copies.trained ? { trained } : {}),
+      averages: copies.averages,
+      step: copies.step ?? 0,
+      notes: copies.notes,
       piece: ({ name }) => pieceOf(name, found, trained),
       // The filter of a resampling, which follows from the settings.
       isUnused: (name) => name.endsWith('.resample_filter'),
@@ -51,12 +55,9 @@ export const edm = defineImport({
   },
 })
 
-const firstLayer = /^(model\.)?enc\.(\d{1,5})x\2_conv\.weight$/
-
-function prefixOf(tensors: Weights): string | undefined {
-  const [, prefix = '', size] = [...tensors.keys()].map((name) => firstLayer.exec(name)).find(Boolean) ?? []
-  if (size === undefined) return undefined
-  return ['map_layer0', 'map_layer1'].every((name) => tensors.has(`${prefix}${name}.weight`)) ? prefix : undefined
+const edmNames: NetworkNames = {
+  anchor: /(?:^|\.)enc\.(\d{1,5})x\1_conv\.weight$/,
+  isNetwork: (weights) => ['map_layer0', 'map_layer1'].every((name) => weights.has(`${name}.weight`)),
 }
 
 interface Layout {
@@ -78,7 +79,8 @@ function readLayout(weights: Weights, path: string): Layout {
       .length
   const blocks = blocksAt(size)
   let levels = 0
-  while (blocksAt(size / 2 ** levels) > 0) levels++
+  // Halves of a pixel are no level.
+  while (Number.isInteger(size / 2 ** levels) && blocksAt(size / 2 ** levels) > 0) levels++
   const place = (level: number, side = 'enc'): string => `${side}.${size / 2 ** level}x${size / 2 ** level}`
   const isSong = !weights.has('out_conv.weight')
   if (blocks === 0 || !weights.has(isSong ? `${place(0, 'dec')}_aux_conv.weight` : 'out_conv.weight')) {

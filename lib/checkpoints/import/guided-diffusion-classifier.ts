@@ -6,9 +6,10 @@ import * as z from 'zod'
 import { DpmError } from '../../errors.js'
 import type { EncoderUnetOptions } from '../../networks/encoder-unet.js'
 import type { Weights } from '../archives/tensor-archive.js'
-import { asked, defineImport } from './define-import.js'
+import { copyOption } from './copies.js'
+import { asked, classNames, defineImport } from './define-import.js'
 import { openaiOptions, openaiSchedule } from './openai.js'
-import { openaiWeights, readOpenaiFiles } from './openai-files.js'
+import { anyOpenaiWeights, openaiClassifierNames, openaiWeights, readOpenaiFiles } from './openai-files.js'
 import { type OpenaiBlocks, openaiPiece } from './openai-unet.js'
 import { from, type Piece, pointwise } from './pieces.js'
 
@@ -20,6 +21,7 @@ export const guidedDiffusionClassifier = defineImport({
   name: 'guided-diffusion-classifier',
   description: 'classifiers of openai/guided-diffusion: *_classifier.pt, or model*.pt of classifier_train.py',
   options: z.strictObject({
+    ...copyOption,
     imageSize,
     dropout,
     diffusionSteps,
@@ -33,12 +35,11 @@ export const guidedDiffusionClassifier = defineImport({
     rescaledTimes: z.boolean().default(false).describe('--rescale_timesteps'),
   }),
   async recognises(source) {
-    const weights = await openaiWeights(source)
-    return weights !== undefined && isClassifier(weights)
+    return (await anyOpenaiWeights(source, openaiClassifierNames)) !== undefined
   },
   async read(source, options) {
-    const weights = await openaiWeights(source)
-    if (!weights || !isClassifier(weights)) {
+    const weights = await openaiWeights(source, openaiClassifierNames, options.weights)
+    if (!weights) {
       throw unfit(source.path, 'it has no `input_blocks`, or an `output_blocks` beside them')
     }
     const found = readEncoder(weights, source.path, options.blocks)
@@ -75,21 +76,12 @@ export const guidedDiffusionClassifier = defineImport({
         timeLabel: options.rescaledTimes ? 'thousandths' : 'step',
       },
       image: { channels: found.imageChannels, height: chosen.imageSize, width: chosen.imageSize },
-      classes: Array.from({ length: logitsOf(weights, pool) }, (_, index) => String(index)),
-      ...(await readOpenaiFiles(source)),
+      classes: classNames(logitsOf(weights, pool), source.path),
+      ...(await readOpenaiFiles(source, openaiClassifierNames, options.weights)),
       piece: ({ name }) => (name.startsWith('pool.') ? poolPiece(name, pool) : openaiPiece(name, found)),
     }
   },
 })
-
-function isClassifier(weights: Weights): boolean {
-  const names = [...weights.keys()]
-  return (
-    ['time_embed.0.weight', 'input_blocks.0.0.weight', 'middle_block.1.qkv.weight'].every((name) =>
-      weights.has(name),
-    ) && !names.some((name) => name.startsWith('output_blocks.'))
-  )
-}
 
 interface Encoder extends OpenaiBlocks {
   readonly channels: number
@@ -112,8 +104,11 @@ interface Entry {
  */
 function readEncoder(weights: Weights, path: string, asked: number | undefined): Encoder {
   const size = (name: string, axis: number): number => weights.get(name)?.shape[axis] ?? 0
-  const indices = [...weights.keys()].flatMap((name) => /^input_blocks\.(\d{1,3})\./.exec(name)?.[1] ?? [])
-  const count = Math.max(...indices.map(Number)) + 1
+  const count =
+    [...weights.keys()].reduce(
+      (most, name) => Math.max(most, Number(/^input_blocks\.(\d{1,3})\./.exec(name)?.[1] ?? -1)),
+      -1,
+    ) + 1
   const entries = Array.from({ length: count }, (_, index): Entry => {
     const [block, convolution] = ['in_layers.2', 'op'].map((part) => size(`input_blocks.${index}.0.${part}.weight`, 0))
     return {

@@ -6,7 +6,7 @@ import * as z from 'zod'
 import { defineImport } from './define-import.js'
 import type { ImportSource } from './import-source.js'
 import { openaiOptions, readOpenaiModel } from './openai.js'
-import { openaiWeights, recognisesOpenai } from './openai-files.js'
+import { anyOpenaiWeights, openaiNames } from './openai-files.js'
 import { readOpenaiUnet } from './openai-unet.js'
 
 /** script_util.py, `create_model`. */
@@ -33,7 +33,6 @@ export const guidedDiffusion = defineImport({
 
 /** Whether it is surely one of these. */
 export async function isGuidedDiffusion(source: ImportSource): Promise<boolean> {
-  if (!(await recognisesOpenai(source))) return false
-  const weights = await openaiWeights(source)
+  const weights = await anyOpenaiWeights(source, openaiNames)
   return weights !== undefined && readOpenaiUnet(weights, source.path).resampling === 'residual'
 }

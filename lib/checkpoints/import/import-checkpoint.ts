@@ -8,7 +8,7 @@ import { requireNoOtherEnding } from '../../files/name-endings.js'
 import { OutputPlaces } from '../../files/output-places.js'
 import { precisions } from '../../native/device.js'
 import { knownClasses, networkSchema } from '../../networks/list.js'
-import { Network, type Parameter } from '../../networks/network.js'
+import { Network, type Parameter, sizeOf } from '../../networks/network.js'
 import { type Assignment, assign } from '../../options/assign.js'
 import { parseOptions } from '../../options/options.js'
 import { samplingSchema } from '../../sampling/sampling-defaults.js'
@@ -18,8 +18,10 @@ import { type CheckpointTensor, classesSchema, imageSchema, writeCheckpointTo } 
 import type { JsonObject } from '../migrations.js'
 import type { ImportDefinition, ImportedModel } from './define-import.js'
 import { ImportSource } from './import-source.js'
+import { contentText } from './known-contents.js'
 import { importers } from './list.js'
 import { requireMatch } from './mismatch.js'
+import { NonFiniteWeights } from './non-finite-weights.js'
 import type { Values } from './pieces.js'
 
 export interface ImportOptions {
@@ -30,6 +32,8 @@ export interface ImportOptions {
   /** Choices that the source leaves open, and changes to the settings that were read from it (`network.…`, `diffusion.…`). */
   readonly set?: readonly Assignment[]
   readonly signal?: AbortSignal | undefined
+  /** Whether weights that are NaN or infinite may be imported; they may not when absent. */
+  readonly allowNonFinite?: boolean
 }
 
 export interface ImportReport {
@@ -61,7 +65,7 @@ const modelParts = Object.keys(modelSchema.shape)
 /**
  * Writes a source's model as a checkpoint, whole or not at all.
  * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID (the tensors and names that do not fit), DPM_INVALID_OPTION for a
- * choice that is missing or wrong, DPM_WRITE_FAILED, DPM_ABORTED
+ * choice that is missing or wrong, DPM_NON_FINITE for weights that are NaN or infinite, DPM_WRITE_FAILED, DPM_ABORTED
  */
 export async function importCheckpoint(sourcePath: string, options: ImportOptions): Promise<ImportReport> {
   await using source = await ImportSource.open(sourcePath)
@@ -89,6 +93,11 @@ export async function importCheckpoint(sourcePath: string, options: ImportOption
   const copies = copiesOf(model)
   for (const { weights, about } of copies) requireMatch(weights, parameters, model, `${about} of ${sourcePath}`)
 
+  const nonFinite = new NonFiniteWeights()
+  const tensors = copies.flatMap(({ prefix, weights }) =>
+    parameters.map((parameter) => convertedTensor(`${prefix}.${parameter.name}`, parameter, model, weights, nonFinite)),
+  )
+  let unread = tensors.length
   const { image, classes, step, ...stored } = settings
   const content = {
     settings: {
@@ -99,9 +108,16 @@ export async function importCheckpoint(sourcePath: string, options: ImportOption
     progress: { step },
     classes,
     image,
-    tensors: copies.flatMap(({ prefix, weights }) =>
-      parameters.map((parameter) => convertedTensor(`${prefix}.${parameter.name}`, parameter, model, weights)),
-    ),
+    tensors: tensors.map((tensor) => ({
+      ...tensor,
+      async read() {
+        const bytes = await tensor.read()
+        unread--
+        // Told of all of them at the end, when nothing has its name yet.
+        if (unread === 0 && !nonFinite.isEmpty && !options.allowNonFinite) throw nonFinite.error(sourcePath)
+        return bytes
+      },
+    })),
   }
   await writeCheckpointTo(options.out, content, signal)
   return {
@@ -110,7 +126,7 @@ export async function importCheckpoint(sourcePath: string, options: ImportOption
     settings,
     size,
     copies: copies.map(({ prefix }) => prefix),
-    notes: model.notes ?? [],
+    notes: [...(model.notes ?? []), ...(nonFinite.isEmpty ? [] : [`${nonFinite.text}.`])],
   }
 }
 
@@ -124,8 +140,8 @@ async function importerOf(source: ImportSource, format: string | undefined): Pro
   for (const importer of Object.values(known)) if (await importer.recognises(source)) return importer
   throw new DpmError(
     'DPM_FILE_INVALID',
-    `${JSON.stringify(source.path)} is in none of the formats that can be told by looking: ${Object.keys(known).join(', ')}. ` +
-      'See what it holds with `dpm-torch inspect`, and say which it is with `--format`.',
+    `${JSON.stringify(source.path)} is in none of the formats that can be told by looking: ${await contentText(source)} The formats are ` +
+      `${Object.keys(known).join(', ')}. See what it holds with \`dpm-torch inspect\`, and say which it is with \`--format\`.`,
     { details: { path: source.path } },
   )
 }
@@ -142,13 +158,14 @@ async function parametersOf({
   image,
   classes,
 }: z.output<typeof modelSchema>): Promise<{ readonly parameters: readonly Parameter[]; readonly size: number }> {
-  using network = await Network.build(settings, {
+  const { kind, ...options } = settings
+  // Described, not built: shapes of a file could ask for any memory.
+  const parameters = await Network.describe(kind, options, {
     image,
     classes: knownClasses(settings, classes).length,
     outputs: isLearned(diffusion.variance) ? 2 : 1,
-    device: 'cpu',
   })
-  return { parameters: network.parameters, size: network.size }
+  return { parameters, size: sizeOf(parameters) }
 }
 
 interface Copy {
@@ -171,7 +188,13 @@ function copiesOf({ trained, averages = [] }: ImportedModel): Copy[] {
   return [{ ...first, prefix: 'network' }, ...others.map((copy, index) => ({ ...copy, prefix: `average.${index}` }))]
 }
 
-function convertedTensor(name: string, parameter: Parameter, model: ImportedModel, weights: Weights): CheckpointTensor {
+function convertedTensor(
+  name: string,
+  parameter: Parameter,
+  model: ImportedModel,
+  weights: Weights,
+  nonFinite: NonFiniteWeights,
+): CheckpointTensor {
   const read = async (source: string): Promise<Values> => {
     const tensor = weights.get(source)
     if (!tensor) throw new DpmError('DPM_INTERNAL', `${source} was there when it was looked for.`)
@@ -183,6 +206,7 @@ function convertedTensor(name: string, parameter: Parameter, model: ImportedMode
     shape: parameter.shape,
     async read() {
       const { data } = await model.piece(parameter).valuesOf(read)
+      nonFinite.look(name, data)
       return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     },
   }

@@ -1,13 +1,15 @@
 /** What is imported: a file of weights, or a folder with several and their configuration. */
-import { readdir, readFile, stat } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { DpmError } from '../../errors.js'
 import { readFailure } from '../../files/file-failure.js'
+import { parseJson } from '../../files/parse-json.js'
+import { readSmallFile } from '../../files/regular-file.js'
 import { openArchive } from '../archives/open-archive.js'
 import type { TensorArchive } from '../archives/tensor-archive.js'
 
-/** Far more than any configuration takes. */
-const maximumJsonBytes = 64_000_000
+/** Far more than any configuration takes, and any index of a network's tensors. */
+const maximumJsonBytes = 16_000_000
 
 export class ImportSource implements AsyncDisposable {
   readonly path: string
@@ -45,17 +47,26 @@ export class ImportSource implements AsyncDisposable {
     return opened
   }
 
+  /** Names of the files in a folder of the folder (`unet/`), or of its own; of none where it is not there. */
+  async filesIn(place: string): Promise<readonly string[]> {
+    if (place === '') return this.names
+    const path = this.#pathOf(place)
+    return readdir(path).catch((error: unknown) => {
+      const failure = readFailure(path, error, 'folder')
+      if (failure.code === 'DPM_FILE_MISSING') return []
+      throw failure
+    })
+  }
+
   /** A JSON file of the folder, or beside the file; undefined when there is none. @throws DpmError DPM_FILE_INVALID */
   async json(name: string): Promise<unknown> {
-    const path = this.isFolder ? this.#pathOf(name) : join(this.path, '..', this.#safe(name))
+    const path = this.isFolder ? this.#pathOf(name) : join(dirname(this.path), this.#safe(name))
     try {
-      const { size } = await stat(path)
-      if (size > maximumJsonBytes) throw new Error(`${size} bytes are too many`)
-      return parsePythonJson(await readFile(path, 'utf8'))
+      const text = decoded(await readSmallFile(path, maximumJsonBytes))
+      return parseJson(text, { name: JSON.stringify(path), words: pythonWords, maximumLength: maximumJsonBytes })
     } catch (error) {
-      const failure = readFailure(path, error)
-      if (failure.code === 'DPM_FILE_MISSING') return undefined
-      throw failure
+      if (error instanceof DpmError && error.code === 'DPM_FILE_MISSING') return undefined
+      throw error
     }
   }
 
@@ -83,9 +94,16 @@ export class ImportSource implements AsyncDisposable {
   }
 }
 
-/** JSON as Python writes it, which has words for what is no finite number. */
-function parsePythonJson(text: string): unknown {
-  const words: Readonly<Record<string, string>> = { Infinity: '1e999', '-Infinity': '-1e999', NaN: 'null' }
-  const plain = text.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (token) => words[token] ?? token)
-  return JSON.parse(plain) as unknown
+/** What JSON of Python has beside JSON: its words for what is no finite number. */
+const pythonWords = { NaN: null, Infinity: Number.POSITIVE_INFINITY, '-Infinity': Number.NEGATIVE_INFINITY }
+
+/** UTF-8, or UTF-16 where a byte order mark says so, as editors and shells of Windows write. */
+function decoded(bytes: Buffer): string {
+  const mark = bytes.toString('latin1', 0, 2)
+  if (mark === '\xff\xfe') return bytes.toString('utf16le', 2)
+  if (mark === '\xfe\xff')
+    return Buffer.from(bytes.subarray(2, bytes.length & ~1))
+      .swap16()
+      .toString('utf16le')
+  return bytes.toString('utf8')
 }

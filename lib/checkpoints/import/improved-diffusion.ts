@@ -6,7 +6,7 @@ import * as z from 'zod'
 import { defineImport } from './define-import.js'
 import { isGuidedDiffusion } from './guided-diffusion.js'
 import { openaiOptions, readOpenaiModel } from './openai.js'
-import { recognisesOpenai } from './openai-files.js'
+import { anyOpenaiWeights, openaiNames } from './openai-files.js'
 
 /** script_util.py, `create_model`. */
 const imageSizes = { '1,2,2,2': 32, '1,2,3,4': 64, '1,1,2,2,4,4': 256 }
@@ -18,7 +18,8 @@ export const improvedDiffusion = defineImport({
     ...openaiOptions,
     rescaledTimes: z.boolean().default(true).describe('--rescale_timesteps'),
   }),
-  recognises: async (source) => (await recognisesOpenai(source)) && !(await isGuidedDiffusion(source)),
+  recognises: async (source) =>
+    (await anyOpenaiWeights(source, openaiNames)) !== undefined && !(await isGuidedDiffusion(source)),
   read: (source, options) =>
     readOpenaiModel(source, options, {
       imageSizes,

@@ -1,4 +1,6 @@
 /** Every format that can be imported. A new one is a file beside this one and a line here; the first that recognises a source reads it. */
+
+import { contextUnet } from './context-unet.js'
 import type { ImportDefinition } from './define-import.js'
 import { denoisingDiffusionPytorch } from './denoising-diffusion-pytorch.js'
 import { diffusers } from './diffusers.js'
@@ -18,6 +20,7 @@ export const importers = {
   'score-sde': scoreSde,
   ncsn,
   edm,
+  'context-unet': contextUnet,
   'denoising-diffusion-pytorch': denoisingDiffusionPytorch,
   diffusers,
 } as const satisfies Record<string, ImportDefinition>

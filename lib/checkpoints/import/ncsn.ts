@@ -10,7 +10,8 @@ import * as z from 'zod'
 import { DpmError } from '../../errors.js'
 import type { RefinenetOptions } from '../../networks/refinenet.js'
 import { toFloat32 } from '../archives/float-values.js'
-import { type TensorArchive, under, type Weights } from '../archives/tensor-archive.js'
+import type { Weights } from '../archives/tensor-archive.js'
+import { copyOption, findCopies, holdsCopy, type NetworkNames, saysAveraged } from './copies.js'
 import { asked, defineImport } from './define-import.js'
 import { from, type Piece, part, reversed, scaled, transposed } from './pieces.js'
 
@@ -18,6 +19,7 @@ export const ncsn = defineImport({
   name: 'ncsn',
   description: 'checkpoint_*.pth of ermongroup/ncsn and ermongroup/ncsnv2',
   options: z.strictObject({
+    ...copyOption,
     imageSize: z.int().min(1).optional().describe('data.image_size'),
     sigmaBegin: z.number().positive().default(1).describe('model.sigma_begin of NCSN; NCSNv2 keeps it in the file'),
     sigmaEnd: z.number().positive().default(0.01).describe('model.sigma_end of NCSN'),
@@ -26,14 +28,12 @@ export const ncsn = defineImport({
       .default('elu')
       .describe('model.nonlinearity: elu, relu, lrelu or swish'),
   }),
-  async recognises(source) {
-    return !source.isFolder && prefixOf(await source.archive()) !== undefined
-  },
+  recognises: (source) => holdsCopy(source, ncsnNames),
   async read(source, { sigmaBegin, sigmaEnd, activation, ...options }) {
     const archive = await source.archive()
-    const prefix = prefixOf(archive)
-    if (prefix === undefined) throw unfit(archive.path, 'it has no begin_conv, normalizer and end_conv')
-    const trained = under(archive.tensors, prefix)
+    const copies = findCopies(archive, ncsnNames, options.weights)
+    const trained = copies?.trained ?? copies?.averages[0]
+    if (!copies || !trained) throw unfit(archive.path, 'it has no begin_conv, normalizer and end_conv')
     const layout = layoutOf(trained, archive.path)
     const { imageSize } = asked({
       imageSize: { value: options.imageSize, about: 'height and width of the images (data.image_size)' },
@@ -42,7 +42,6 @@ export const ncsn = defineImport({
     const sigmas = isConditional
       ? { steps: layout.levels ?? 0, sigmaMax: 2 * sigmaBegin, sigmaMin: 2 * sigmaEnd }
       : await storedSigmas(trained, archive.path)
-    const averaged = under(archive.tensors, '4.')
     return {
       network: { ...networkOf(trained, layout), activation },
       diffusion: {
@@ -53,22 +52,23 @@ export const ncsn = defineImport({
         clip: 'none',
       },
       image: { channels: shapeOf(trained, 'begin_conv.weight')[1] ?? 0, height: imageSize, width: imageSize },
-      step: Number(archive.values.get('3') ?? 0),
-      trained,
-      averages: averaged.has('begin_conv.weight') ? [averaged] : [],
+      step: Number(archive.values.get('3') ?? copies.step ?? 0),
+      ...(copies.trained ? { trained } : {}),
+      averages: copies.averages,
       piece: ({ name }) => pieceOf(name, layout, trained),
       isUnused: (name) => name === 'sigmas',
     }
   },
 })
 
-/** Where the network's tensors are in the file. */
-function prefixOf({ tensors }: TensorArchive): string | undefined {
-  return ['0.module.', '0.', 'module.', ''].find((prefix) =>
+const ncsnNames: NetworkNames = {
+  anchor: /(?:^|\.)begin_conv\.weight$/,
+  isNetwork: (weights) =>
     ['begin_conv.weight', 'end_conv.weight', 'res1.0.conv1.weight', 'refine1.output_convs.1_1_conv.weight'].every(
-      (name) => tensors.has(`${prefix}${name}`),
+      (name) => weights.has(name),
     ),
-  )
+  // A list: network, optimizer, epoch, step, averages.
+  isAveraged: (place) => /^4\./.test(place) || saysAveraged(place),
 }
 
 interface Layout {

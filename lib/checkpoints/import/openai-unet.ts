@@ -38,6 +38,14 @@ export function isOpenaiUnet(weights: Weights): boolean {
   )
 }
 
+/** Whether they are those of guided-diffusion's classifier, whose blocks have the same names. */
+export function isOpenaiClassifier(weights: Weights): boolean {
+  const names = ['time_embed.0.weight', 'input_blocks.0.0.weight', 'middle_block.1.qkv.weight']
+  return (
+    names.every((name) => weights.has(name)) && ![...weights.keys()].some((name) => name.startsWith('output_blocks.'))
+  )
+}
+
 /** @throws DpmError DPM_FILE_INVALID where the tensors are not those of such a U-Net. */
 export function readOpenaiUnet(weights: Weights, path: string): OpenaiUnet {
   const sizes = (name: string): readonly number[] => weights.get(name)?.shape ?? []

@@ -3,13 +3,15 @@ import * as z from 'zod'
 import type { ImageShape } from '../../datasets/data-set.js'
 import type { DiffusionOptions } from '../../diffusion/diffusion-options.js'
 import { DpmError } from '../../errors.js'
-import { asked, type ImportedModel } from './define-import.js'
+import { copyOption } from './copies.js'
+import { asked, classNames, type ImportedModel } from './define-import.js'
 import type { ImportSource } from './import-source.js'
-import { openaiWeights, readOpenaiFiles } from './openai-files.js'
+import { openaiNames, openaiWeights, readOpenaiFiles } from './openai-files.js'
 import { type OpenaiUnet, openaiNetwork, openaiPiece, readOpenaiUnet } from './openai-unet.js'
 
 /** Flags of their training scripts that leave no trace in the weights, under our names. */
 export const openaiOptions = {
+  ...copyOption,
   imageSize: z.int().min(1).optional().describe('--image_size: height and width of the images'),
   heads: z.int().min(1).optional().describe('--num_heads'),
   headChannels: z.int().min(1).optional().describe('--num_head_channels, instead of heads'),
@@ -41,11 +43,13 @@ export async function readOpenaiModel(
   options: OpenaiOptions,
   habits: OpenaiHabits,
 ): Promise<ImportedModel> {
-  const weights = await openaiWeights(source)
+  const weights = await openaiWeights(source, openaiNames, options.weights)
   if (!weights) {
     throw new DpmError(
       'DPM_FILE_INVALID',
-      `There is no modelNNNNNN.pt and no ema_RATE_NNNNNN.pt in ${JSON.stringify(source.path)}.`,
+      source.isFolder
+        ? `There is no modelNNNNNN.pt and no ema_RATE_NNNNNN.pt with a U-Net in ${JSON.stringify(source.path)}.`
+        : `${JSON.stringify(source.path)} does not hold the U-Net of improved- or guided-diffusion: no input_blocks, middle_block and output_blocks, whatever stands before their names.`,
     )
   }
   const found = readOpenaiUnet(weights, source.path)
@@ -66,7 +70,7 @@ export async function readOpenaiModel(
     diffusionSteps: { value: options.diffusionSteps, about: 'times of the noise schedule, mostly 1000 or 4000' },
     noiseSchedule: { value: options.noiseSchedule, about: 'linear or cosine' },
   })
-  const files = await readOpenaiFiles(source)
+  const files = await readOpenaiFiles(source, openaiNames, options.weights)
   return {
     network: openaiNetwork(
       found,
@@ -77,7 +81,7 @@ export async function readOpenaiModel(
     diffusion: diffusionOf({ diffusionSteps, noiseSchedule, learned, clean: options.predictClean }, habits),
     ...(conditionChannels > 0 ? { condition: { kind: 'low-resolution', factor: options.superResolution ?? 4 } } : {}),
     image: { ...image, height: imageSize, width: imageSize },
-    classes: Array.from({ length: found.classes }, (_, index) => String(index)),
+    classes: classNames(found.classes, source.path),
     ...files,
     piece: ({ name }) => openaiPiece(name, found),
   }

@@ -3,8 +3,10 @@
  * the settings), or a file made elsewhere, whose settings are then given with `--set network.kind=…`.
  */
 import * as z from 'zod'
-import { DpmError } from '../../errors.js'
-import type { TensorArchive } from '../archives/tensor-archive.js'
+import { parseJson } from '../../files/parse-json.js'
+import { parseOptions } from '../../options/options.js'
+import { type TensorArchive, under, type Weights } from '../archives/tensor-archive.js'
+import { unwrapped } from './copies.js'
 import { defineImport, type ImportedModel } from './define-import.js'
 import { from } from './pieces.js'
 
@@ -23,11 +25,11 @@ export const parameters = defineImport({
   async read(source) {
     const archive = await source.archive()
     const model = {
-      ...storedSchema.parse(storedJson(archive, 'model', {})),
+      ...parseOptions(storedSchema, storedJson(archive, 'model', {}), `the metadata "model" of ${source.path}`),
       image: storedJson(archive, 'image', {}),
       classes: storedJson(archive, 'classes', []),
       step: storedJson(archive, 'step', 0),
-      trained: archive.tensors,
+      trained: plainNames(archive.tensors),
       piece: ({ name }) => from(name),
       // Whoever imports holds all of it to the schemas, together with what `--set` says.
     } as ImportedModel
@@ -35,14 +37,23 @@ export const parameters = defineImport({
   },
 })
 
+/** Groups that a program keeps a network in, and modules that a network is an attribute of. */
+const outer =
+  /^(?:state_dict|model_state_dict|model|net|net_model|network|unet|denoiser|diffusion|params|weights|ema|ema_model)\./
+
+/** Without what stands before all names: none of ours begins so. */
+function plainNames(tensors: Weights): Weights {
+  let weights = unwrapped(tensors)
+  for (;;) {
+    const [first = ''] = weights.keys()
+    const prefix = outer.exec(first)?.[0]
+    if (prefix === undefined || [...weights.keys()].some((name) => !name.startsWith(prefix))) return weights
+    weights = under(weights, prefix)
+  }
+}
+
 function storedJson(archive: TensorArchive, name: string, fallback: unknown): unknown {
   const text = archive.values.get(name)
   if (text === undefined) return fallback
-  try {
-    return JSON.parse(String(text)) as unknown
-  } catch (cause) {
-    throw new DpmError('DPM_FILE_INVALID', `The metadata "${name}" of ${JSON.stringify(archive.path)} is no JSON.`, {
-      cause,
-    })
-  }
+  return parseJson(String(text), { name: `The metadata "${name}" of ${JSON.stringify(archive.path)}` })
 }

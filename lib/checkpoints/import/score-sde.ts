@@ -12,12 +12,14 @@ import type { DiffusionOptions } from '../../diffusion/diffusion-options.js'
 import { DpmError } from '../../errors.js'
 import type { NetworkOptions } from '../../networks/list.js'
 import { type TensorArchive, under, type Weights } from '../archives/tensor-archive.js'
+import { type Copies, copyOption, findCopies, holdsCopy, type NetworkNames } from './copies.js'
 import { asked, defineImport } from './define-import.js'
 import type { Piece } from './pieces.js'
 import { readScoreSdeDdpm } from './score-sde-ddpm.js'
 import { isScoreSdeNcsnpp, readScoreSdeNcsnpp } from './score-sde-ncsnpp.js'
 
 const schema = z.strictObject({
+  ...copyOption,
   imageSize: z.int().min(1).optional().describe('data.image_size'),
   sde: z.enum(['vpsde', 'subvpsde', 'vesde']).optional().describe('training.sde'),
   continuous: z.boolean().optional().describe('training.continuous'),
@@ -40,17 +42,12 @@ export const scoreSde = defineImport({
   name: 'score-sde',
   description: 'checkpoint_*.pth of yang-song/score_sde_pytorch: models `ddpm` and `ncsnpp` (DDPM++, NCSN++)',
   options: schema,
-  async recognises(source) {
-    if (source.isFolder) return false
-    const { tensors } = await source.archive()
-    return (
-      tensors.has('ema.shadow_params.0') &&
-      [...tensors.keys()].some((name) => /^model\.(module\.)?all_modules\./.test(name))
-    )
-  },
+  recognises: (source) => holdsCopy(source, scoreSdeNames),
   async read(source, options) {
     const archive = await source.archive()
-    const trained = trainedWeights(archive)
+    const copies = findCopies(archive, scoreSdeNames, options.weights)
+    const trained = copies?.trained ?? copies?.averages[0]
+    if (!copies || !trained) throw invalid(archive.path, 'it has no all_modules')
     const found = readNetwork(trained, archive.path)
     const isFourier = found.kind === 'ncsnpp' && found.isFourier
     const sde = options.sde ?? (isFourier ? 'vesde' : undefined)
@@ -89,9 +86,11 @@ export const scoreSde = defineImport({
           ? exploding({ ...options, ...chosen }, isScaled)
           : preserving({ ...options, ...chosen }, chosen.sde),
       image: { channels: found.imageChannels, height: imageSize, width: imageSize },
-      step: Number(archive.values.get('step') ?? 0),
-      trained,
-      averages: [averagedWeights(archive, trained, found.constant)],
+      step: copies.step ?? 0,
+      ...(copies.trained ? { trained } : {}),
+      averages: averagesOf(archive, copies, found.constant, options.weights),
+      // Their list has no names, by which it would be found to belong to the weights.
+      notes: archive.tensors.has('ema.shadow_params.0') ? [] : copies.notes,
       piece: ({ name }) => found.piece(name, outputScale),
       isUnused: isBuffer,
     }
@@ -160,12 +159,21 @@ function exploding({ continuous, sigmaMin, sigmaMax = 50, numScales }: Options, 
   }
 }
 
-/** Where the model was not run in parallel, its names have no `module.` before them. */
-function trainedWeights({ tensors }: TensorArchive): Weights {
-  return under(
-    tensors,
-    [...tensors.keys()].some((name) => name.startsWith('model.module.')) ? 'model.module.' : 'model.',
-  )
+const scoreSdeNames: NetworkNames = {
+  anchor: /(?:^|\.)all_modules\.0\.(?:weight|W)$/,
+  isNetwork: () => true,
+}
+
+/** Averages by name where another program keeps them so; else their own list. */
+function averagesOf(
+  archive: TensorArchive,
+  { trained, averages }: Copies,
+  constant: readonly string[],
+  choice: string | undefined,
+): readonly Weights[] {
+  const hasList = archive.tensors.has('ema.shadow_params.0')
+  if (choice !== undefined || !trained || !hasList) return averages
+  return [averagedWeights(archive, trained, constant)]
 }
 
 /** Not among the model's parameters: noise levels, which follow from the configuration. */
