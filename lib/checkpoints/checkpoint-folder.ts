@@ -2,13 +2,16 @@
  * The checkpoints of a run: one file per step, `latest.json` that points to the newest, and a policy that says which
  * older ones stay.
  */
-import { readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
+import { readdir, rename, stat, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import * as z from 'zod'
 import { DpmError } from '../errors.js'
 import { writeAtomically } from '../files/atomic-write.js'
 import { readFailure, systemCode, writeFailure } from '../files/file-failure.js'
-import { Checkpoint, type CheckpointContent, stepOfName, writeCheckpointFile } from './checkpoint.js'
+import { parseJson } from '../files/parse-json.js'
+import { readSmallFile } from '../files/regular-file.js'
+import { showName } from '../show.js'
+import { Checkpoint, type CheckpointContent, importCure, stepOfName, writeCheckpointFile } from './checkpoint.js'
 
 /** Which checkpoints stay when a new one is written. */
 export const retentionSchema = z.strictObject({
@@ -21,6 +24,7 @@ export type Retention = z.output<typeof retentionSchema>
 export type Warn = (message: string) => void
 
 const latestName = 'latest.json'
+const maximumPointerBytes = 10_000
 const latestSchema = z.object({ file: z.string().refine((name) => stepOfName(name) !== undefined) })
 
 /**
@@ -168,9 +172,11 @@ async function namedLatest(folder: string, warn: Warn): Promise<string | Checkpo
   const pointer = join(folder, latestName)
   let file: string
   try {
-    file = latestSchema.parse(JSON.parse(await readFile(pointer, 'utf8'))).file
+    file = latestSchema.parse(
+      parseJson((await readSmallFile(pointer, maximumPointerBytes)).toString('utf8'), { name: pointer }),
+    ).file
   } catch (error) {
-    const missing = systemCode(error) === 'ENOENT'
+    const missing = error instanceof DpmError && error.code === 'DPM_FILE_MISSING'
     if (!missing) warn(`${JSON.stringify(pointer)} cannot be read as a pointer to a checkpoint; looking at the files.`)
     return undefined
   }
@@ -208,6 +214,15 @@ export async function readCheckpoint(pathOrFolder: string, warn: Warn = emitWarn
   const folder = isRun ? inside : pathOrFolder
   const latest = await findLatest(folder, warn)
   if (latest !== undefined) return Checkpoint.open(latest)
+  const weights = isRun ? undefined : await weightsIn(folder)
+  if (weights !== undefined) {
+    throw new DpmError(
+      'DPM_FILE_INVALID',
+      `There is no checkpoint of a run in ${JSON.stringify(folder)}, but ${showName(weights)}. Where that is a checkpoint of dpm-torch, name ` +
+        `the file itself; where it is of another program: ${importCure(folder)}`,
+      { details: { path: folder } },
+    )
+  }
   throw new DpmError(
     'DPM_FILE_MISSING',
     `There is no complete checkpoint in ${JSON.stringify(folder)}. Train until the first one is written, or name another ` +
@@ -218,4 +233,12 @@ export async function readCheckpoint(pathOrFolder: string, warn: Warn = emitWarn
 
 function emitWarning(message: string): void {
   process.emitWarning(message, 'DpmWarning')
+}
+
+/** What shows that a folder holds a model, or weights, and no run; undefined where nothing does. */
+async function weightsIn(folder: string): Promise<string | undefined> {
+  const names = await readdir(folder).catch((): string[] => [])
+  const isWeights = (name: string): boolean =>
+    /\.(?:safetensors|pt|pth|bin|ckpt)$/.test(name) && stepOfName(name) === undefined
+  return names.find((name) => name === 'model_index.json' || name === 'unet') ?? names.find(isWeights)
 }

@@ -10,7 +10,9 @@ import { join } from 'node:path'
 import * as z from 'zod'
 import type { ImageShape } from '../datasets/data-set.js'
 import { DpmError, show, throwIfAborted } from '../errors.js'
+import { parseJson } from '../files/parse-json.js'
 import type { DType } from '../native/binding.js'
+import { foreignKind } from './archives/open-archive.js'
 import { type CheckpointFields, checkpointVersion, type Json, type JsonObject, migrate } from './migrations.js'
 import { type SafetensorsDType, SafetensorsFile, type TensorSource, writeSafetensors } from './safetensors.js'
 
@@ -147,13 +149,15 @@ export class Checkpoint {
    * @throws DpmError DPM_FILE_MISSING, or DPM_FILE_INVALID for a truncated, foreign or newer file.
    */
   static async open(path: string): Promise<Checkpoint> {
-    const file = await SafetensorsFile.open(path)
+    const file = await SafetensorsFile.open(path).catch(async (error: unknown) => {
+      throw (await foreignFile(path, error)) ?? error
+    })
     try {
       if (file.metadata.get('format') !== 'dpm-torch') {
         throw new DpmError(
           'DPM_FILE_INVALID',
           `${JSON.stringify(path)} is a safetensors file, but not a checkpoint of dpm-torch (its metadata has no format ` +
-            '"dpm-torch"). Weights of other programs are read by `dpm-torch import`.',
+            `"dpm-torch"). ${importCure(path)}`,
           { details: { path } },
         )
       }
@@ -213,14 +217,30 @@ export class Checkpoint {
   }
 }
 
+/** Weights of another program, or no weights at all, told for what they are; undefined for a broken file of safetensors. */
+async function foreignFile(path: string, cause: unknown): Promise<DpmError | undefined> {
+  if (!(cause instanceof DpmError) || cause.code !== 'DPM_FILE_INVALID') return undefined
+  const kind = await foreignKind(path).catch(() => undefined)
+  if (!kind) return undefined
+  return new DpmError(
+    'DPM_FILE_INVALID',
+    `${JSON.stringify(path)} is no checkpoint of dpm-torch: it is ${kind.name}${kind.isWeights ? `. ${importCure(path)}` : ''}`,
+    { cause, details: { path } },
+  )
+}
+
+/** What makes a checkpoint of weights of another program. */
+export function importCure(path: string): string {
+  return `Make one of it first: \`dpm-torch import ${path} --out model.safetensors\`.`
+}
+
 /** Far more than any settings take; a hostile file could hold 100 MB. */
 const maximumJsonLength = 8_000_000
 
 function json(file: SafetensorsFile, name: string): Json {
   const text = file.metadata.get(name) ?? ''
   try {
-    if (text.length > maximumJsonLength) throw new Error(`${text.length} characters are too many`)
-    return JSON.parse(text) as Json
+    return parseJson(text, { name, maximumLength: maximumJsonLength }) as Json
   } catch (error) {
     throw invalidField(file.path, name, text, error)
   }

@@ -6,13 +6,7 @@ import { parseAssignment } from '../../lib/options/assign.js'
 import { Tensor } from '../../lib/tensor/tensor.js'
 import { type Saved, SavedTensor, torchZip } from '../unit/torch-writer.js'
 import { ImportFolder } from './hold-import.js'
-import {
-  decodeFloats,
-  distance,
-  drawImages,
-  drawParameter,
-  readNetworkFixture,
-} from './network-fixture.js'
+import { decodeFloats, distance, drawImages, drawParameter, readNetworkFixture } from './network-fixture.js'
 
 const folder = new ImportFolder('import-context-unet')
 

@@ -8,6 +8,8 @@ const readers: { readonly [Type in SafetensorsDType]?: Read } = {
   F64: (view, at) => view.getFloat64(at, true),
   F32: (view, at) => view.getFloat32(at, true),
   F16: (view, at) => halfToNumber(view.getUint16(at, true)),
+  F8_E4M3: (view, at) => float8(view.getUint8(at), 3),
+  F8_E5M2: (view, at) => float8(view.getUint8(at), 2),
   I64: (view, at) => Number(view.getBigInt64(at, true)),
   I32: (view, at) => view.getInt32(at, true),
   I16: (view, at) => view.getInt16(at, true),
@@ -59,4 +61,17 @@ function halfToNumber(bits: number): number {
   if (exponent === 0) return sign * fraction * 2 ** -24
   if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
+}
+
+/**
+ * 8-bit numbers of 3 or 2 bits of fraction (Micikevicius et al. 2022, arXiv 2209.05433): E4M3 has no infinity, and NaN only where all bits
+ * are 1; E5M2 is the upper half of a binary16.
+ */
+function float8(bits: number, fractionBits: 2 | 3): number {
+  if (fractionBits === 2) return halfToNumber(bits << 8)
+  const sign = bits & 0x80 ? -1 : 1
+  const exponent = (bits >> 3) & 0xf
+  const fraction = bits & 7
+  if ((bits & 0x7f) === 0x7f) return Number.NaN
+  return sign * (exponent === 0 ? fraction * 2 ** -9 : (1 + fraction / 8) * 2 ** (exponent - 7))
 }

@@ -7,6 +7,7 @@
 import { PassThrough } from 'node:stream'
 import { DpmError } from '../../errors.js'
 import { openZip, type ZipArchive, type ZipEntry } from '../../files/zip-archive.js'
+import { show } from '../../show.js'
 import { readPickle } from '../pickle/pickle-machine.js'
 import type { TensorStorage } from '../pickle/pickle-values.js'
 import { contentsOf, elementBytes, type StorageReader } from '../pickle/pickled-archive.js'
@@ -39,7 +40,10 @@ function recordsOf(zip: ZipArchive): ReadonlyMap<string, ZipEntry> {
   const pickles = zip.entries.filter(({ path }) => /^[^/]+\/data\.pkl$/.test(path))
   const folder = pickles[0]?.path.slice(0, -'data.pkl'.length)
   if (folder === undefined || pickles.length > 1) {
-    throw invalid(zip.path, folder === undefined ? 'it has no data.pkl' : 'it has more than one data.pkl')
+    throw invalid(
+      zip.path,
+      folder === undefined ? `it has no data.pkl${otherZip(zip)}` : 'it has more than one data.pkl',
+    )
   }
   const inside = zip.entries.filter(({ path }) => path.startsWith(folder))
   const records = new Map(inside.map((entry) => [entry.path.slice(folder.length), entry]))
@@ -52,6 +56,25 @@ function recordsOf(zip: ZipArchive): ReadonlyMap<string, ZipEntry> {
     )
   }
   return records
+}
+
+/** Other programs pack in zips too. */
+const otherZips: readonly (readonly [RegExp, string])[] = [
+  [/\.npy$/, "an .npz of NumPy's; load it in Python with numpy.load, and save its weights with torch.save"],
+  [/\.weights\.h5$/, 'a model of Keras; load it in Python with Keras, and save its weights with torch.save'],
+  [/\.(?:pt|pth|ckpt|bin|safetensors)$/, 'a zip of files of weights; unpack it, and give one of these'],
+  [/^\[Content_Types\]\.xml$/, 'a document of an office program'],
+]
+
+function otherZip({ entries }: ZipArchive): string {
+  const found = otherZips.find(([pattern]) => entries.some(({ path }) => pattern.test(path)))
+  if (found) return `: it is ${found[1]}`
+  return entries.length === 0
+    ? ': it is an empty zip'
+    : `, but ${entries
+        .slice(0, 4)
+        .map(({ path }) => show(path))
+        .join(', ')}`
 }
 
 function requireRecord(zip: ZipArchive, records: ReadonlyMap<string, ZipEntry>, name: string): ZipEntry {

@@ -111,17 +111,21 @@ export class PickledTensor {
   readonly shape: readonly number[]
   readonly stride: readonly number[]
   readonly offset: number
+  /** What it is that has no elements to be read as they are: `quantized`; mostly absent. */
+  readonly unreadable: string | undefined
 
   constructor(
     storage: TensorStorage | Uint8Array,
     dtype: SafetensorsDType,
     place: { readonly shape: readonly number[]; readonly stride: readonly number[]; readonly offset: number },
+    unreadable?: string,
   ) {
     this.storage = storage
     this.dtype = dtype
     this.shape = place.shape
     this.stride = place.stride
     this.offset = place.offset
+    this.unreadable = unreadable
   }
 }
 

@@ -88,7 +88,8 @@ export function contentsOf(
     if (fault) throw invalid(storages.path, `the tensor name ${show(name)} ${fault}`)
     charge(name)
     const added = archiveTensor(tensor, name || 'tensor', storages)
-    tensorBytes += dtypeBytes[added.dtype] * added.shape.reduce((product, extent) => product * extent, 1)
+    if (tensor.unreadable === undefined)
+      tensorBytes += dtypeBytes[added.dtype] * added.shape.reduce((product, extent) => product * extent, 1)
     if (tensorBytes > allowedTensors) {
       throw invalid(
         storages.path,
@@ -120,6 +121,15 @@ function archiveTensor(tensor: PickledTensor, name: string, storages: StorageRea
   const { storage, dtype, shape } = tensor
   const size = dtypeBytes[dtype]
   const place = `the tensor ${show(name)} (${dtype} of shape [${shape.join(', ')}])`
+  const { unreadable } = tensor
+  if (unreadable !== undefined) {
+    const cure = `Save it in Python as it is used, with \`.dequantize()\`, \`.to_dense()\` or on the device "cpu".`
+    const error = new DpmError(
+      'DPM_FILE_INVALID',
+      `${JSON.stringify(storages.path)}: ${place} is ${unreadable}, and has no elements to be read. ${cure}`,
+    )
+    return { name, dtype, shape, read: () => Promise.reject(error) }
+  }
   const available = storage instanceof Uint8Array ? storage.byteLength : storageBytes(storage, storages, place)
   const { begin, end, count } = spanOf(tensor)
   if (shape.some((extent) => extent > maximumExtent)) {

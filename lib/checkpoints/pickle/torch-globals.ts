@@ -34,6 +34,9 @@ const storages: Readonly<Record<string, SafetensorsDType>> = {
   ByteStorage: 'U8',
   BoolStorage: 'BOOL',
   ComplexFloatStorage: 'C64',
+  QInt8Storage: 'I8',
+  QUInt8Storage: 'U8',
+  QInt32Storage: 'I32',
 }
 
 const elementTypes: Readonly<Record<string, SafetensorsDType>> = {
@@ -79,6 +82,22 @@ function tensorOf(
   return new PickledTensor(storage, dtype, { shape, stride, offset })
 }
 
+/** Tensors that are in the file in another form than as their elements. */
+const unreadable =
+  (what: string, sizeOf: (args: readonly PickleValue[]) => PickleValue | undefined): Build =>
+  (args) => {
+    const shape = wholeNumbers(sizeOf(args))
+    return shape && new PickledTensor(new Uint8Array(0), 'F32', { shape, stride: shape, offset: 0 }, what)
+  }
+
+/** A tensor of a class, with attributes, which are of no matter here: (how it is made, the class, what of, attributes). */
+const rebuildOfType: Build = ([how, type, args], budget) => {
+  const isTensor = how instanceof PickleGlobal && type instanceof PickleGlobal && tensorBuilders.has(how.build)
+  return isTensor && args instanceof PickleTuple ? how.build(args.items, budget) : undefined
+}
+
+const nothing: Build = () => undefined
+
 const parameter: Build = ([tensor]) => (tensor instanceof PickledTensor ? tensor : undefined)
 
 /** `OrderedDict()`, of Python 2 `OrderedDict([[name, value], …])`; `Counter({…})`. */
@@ -122,12 +141,30 @@ const object =
   (args) =>
     args.length === 0 ? new PickleObject(type) : undefined
 
+const tensorBuilders: ReadonlySet<Build> = new Set([rebuildTensor, rebuildUntyped, parameter])
+
 const builders: Readonly<Record<string, Build>> = {
   'torch._utils._rebuild_tensor': rebuildTensor,
   'torch._utils._rebuild_tensor_v2': rebuildTensor,
   'torch._utils._rebuild_tensor_v3': rebuildUntyped,
   'torch._utils._rebuild_parameter': parameter,
   'torch._utils._rebuild_parameter_with_state': parameter,
+  'torch._utils._rebuild_qtensor': unreadable('quantized', ([, , size]) => size),
+  'torch._utils._rebuild_sparse_tensor': unreadable('sparse', ([, data]) =>
+    data instanceof PickleTuple ? data.items[2] : undefined,
+  ),
+  'torch._utils._rebuild_meta_tensor_no_storage': unreadable('on the device "meta"', ([, size]) => size),
+  'torch._tensor._rebuild_from_type_v2': rebuildOfType,
+  'torch.serialization._get_layout': ([name]) => (typeof name === 'string' ? name : undefined),
+  ...Object.fromEntries(
+    [
+      'torch.Tensor',
+      'torch.nn.parameter.Parameter',
+      'torch.nn.parameter.Buffer',
+      'torch.per_tensor_affine',
+      'torch.per_channel_affine',
+    ].map((name) => [name, nothing]),
+  ),
   'torch.Size': sequence,
   'torch.device': joined(':'),
   'collections.OrderedDict': dictionary,
@@ -136,7 +173,24 @@ const builders: Readonly<Record<string, Build>> = {
   '__builtin__.dict': dictionary,
   '__builtin__.set': sequence,
   '__builtin__.frozenset': sequence,
-  'pathlib.PosixPath': joined('/'),
+  ...Object.fromEntries(
+    ['PosixPath', 'PurePosixPath', '_local.PosixPath', '_local.PurePosixPath'].map((name) => [
+      `pathlib.${name}`,
+      joined('/'),
+    ]),
+  ),
+  ...Object.fromEntries(
+    ['WindowsPath', 'PureWindowsPath', '_local.WindowsPath'].map((name) => [`pathlib.${name}`, joined('\\')]),
+  ),
+  // What Lightning keeps its hyperparameters in.
+  ...Object.fromEntries(
+    [
+      'pytorch_lightning.utilities.parsing',
+      'lightning_fabric.utilities.data',
+      'lightning.fabric.utilities.data',
+      'lightning.pytorch.utilities.parsing',
+    ].map((module) => [`${module}.AttributeDict`, dictionary]),
+  ),
   ...Object.fromEntries(
     ['argparse.Namespace', 'types.SimpleNamespace', 'ml_collections.config_dict.config_dict.ConfigDict'].map((name) => [
       name,
