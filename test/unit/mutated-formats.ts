@@ -1,7 +1,7 @@
 /** Every format that is read from elsewhere: a whole file of it, and how all of it is read. What damages it is `mutation.ts`. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { zipSync } from 'fflate'
@@ -9,13 +9,20 @@ import { openArchive } from '../../lib/checkpoints/archives/open-archive.js'
 import { openTorchLegacy } from '../../lib/checkpoints/archives/torch-legacy-archive.js'
 import { openTorchZip } from '../../lib/checkpoints/archives/torch-zip-archive.js'
 import { Checkpoint, writeCheckpointTo } from '../../lib/checkpoints/checkpoint.js'
+import { readScheduler } from '../../lib/checkpoints/diffusers/scheduler-config.js'
+import { optionsOfConfig, unetConfigSchema } from '../../lib/checkpoints/diffusers/unet-config.js'
+import { ImportSource } from '../../lib/checkpoints/import/import-source.js'
+import { contentText } from '../../lib/checkpoints/import/known-contents.js'
+import { importers } from '../../lib/checkpoints/import/list.js'
 import { dataSchema, openDataSet } from '../../lib/datasets/list.js'
 import { NpyFile } from '../../lib/datasets/npy.js'
 import { openZip } from '../../lib/files/zip-archive.js'
+import { networkSchema } from '../../lib/networks/list.js'
 import { parseOptions } from '../../lib/options/options.js'
 import { craft } from './crafted-zip.js'
 import { mutatedData } from './mutated-data.js'
 import { mutatedPictures } from './mutated-pictures.js'
+import { SavedTensor, torchLegacy } from './torch-writer.js'
 
 /** Reads all that is in a file. @returns the largest number of bytes that one part of it took; 0 where that has no bound. */
 type Read = (path: string) => Promise<number>
@@ -124,6 +131,61 @@ async function ownCheckpoint(): Promise<Uint8Array> {
   }
 }
 
+/** As an import looks at it: whether it is of any format, and what it is where it is of none. */
+const recogniseWeights: Read = async (path) => {
+  await using source = await ImportSource.open(path)
+  for (const importer of Object.values(importers)) await importer.recognises(source)
+  await contentText(source)
+  return 0
+}
+
+/** A milestone of denoising-diffusion-pytorch in little: a network and its average, an optimizer, plain values. */
+const milestone = (): Buffer => {
+  const tensor = new SavedTensor(Float32Array.of(1, 2, 3, 4), [2, 2])
+  const names = ['init_conv.weight', 'time_mlp.1.weight', 'mid_block1.block1.proj.weight', 'final_conv.weight']
+  const network = new Map(names.map((name) => [`module.model.${name}`, tensor]))
+  const opt = { state: { 0: { step: 3, exp_avg: tensor } }, param_groups: [{ lr: 1e-4, betas: [0.9, 0.99] }] }
+  return torchLegacy({
+    step: 7,
+    model: network,
+    ema: { ema_model: network, online_model: network },
+    opt,
+    version: '2.0',
+  })
+}
+
+/** A configuration in a folder of diffusers. */
+const readConfiguration =
+  (use: (config: unknown, path: string) => void): Read =>
+  async (path) => {
+    await using source = await ImportSource.open(dirname(path))
+    use(await source.json(basename(path)), path)
+    return 0
+  }
+
+const schedulerConfig = {
+  _class_name: 'DDPMScheduler',
+  num_train_timesteps: 50,
+  beta_start: 0.0001,
+  beta_end: 0.02,
+  beta_schedule: 'linear',
+  variance_type: 'fixed_small',
+  clip_sample: true,
+  prediction_type: 'epsilon',
+  trained_betas: null,
+}
+const unetConfig = {
+  _class_name: 'UNet2DModel',
+  sample_size: 8,
+  in_channels: 3,
+  block_out_channels: [8, 16],
+  down_block_types: ['DownBlock2D', 'AttnDownBlock2D'],
+  up_block_types: ['AttnUpBlock2D', 'UpBlock2D'],
+  layers_per_block: 1,
+  norm_num_groups: 4,
+  norm_eps: 1e-5,
+}
+
 export const mutatedFormats: readonly MutatedFormat[] = [
   { name: 'safetensors', make: () => fixture('safetensors/python.safetensors'), read: readArchive(openArchive) },
   { name: 'checkpoints', make: ownCheckpoint, read: readCheckpoint },
@@ -132,6 +194,21 @@ export const mutatedFormats: readonly MutatedFormat[] = [
     name: 'PyTorch before 1.6',
     make: () => fixture('torch-files/training-legacy.pt'),
     read: readArchive(openTorchLegacy),
+  },
+  { name: 'milestones', make: async () => milestone(), read: recogniseWeights },
+  {
+    name: 'schedulers of diffusers',
+    make: async () => Buffer.from(JSON.stringify(schedulerConfig)),
+    read: readConfiguration((config, path) => readScheduler(config, undefined, path)),
+    ending: '.json',
+  },
+  {
+    name: 'networks of diffusers',
+    make: async () => Buffer.from(JSON.stringify(unetConfig)),
+    read: readConfiguration((config, path) => {
+      parseOptions(networkSchema, optionsOfConfig(parseOptions(unetConfigSchema, config, path)), path)
+    }),
+    ending: '.json',
   },
   { name: 'npy', make: async () => npy, read: readNpy },
   { name: 'npy, as a table', make: async () => npy, read: readTable, ending: '.npy' },
