@@ -218,8 +218,8 @@ export async function readCheckpoint(pathOrFolder: string, warn: Warn = emitWarn
   if (weights !== undefined) {
     throw new DpmError(
       'DPM_FILE_INVALID',
-      `There is no checkpoint of a run in ${JSON.stringify(folder)}, but ${showName(weights)}. Where that is a checkpoint of dpm-torch, name ` +
-        `the file itself; where it is of another program: ${importCure(folder)}`,
+      `There is no checkpoint of a run in ${JSON.stringify(folder)}, but ${showName(weights)}. Name the file itself where it is a checkpoint of ` +
+        `dpm-torch. Is it of another program? ${importCure(folder)}`,
       { details: { path: folder } },
     )
   }

@@ -231,7 +231,8 @@ async function foreignFile(path: string, cause: unknown): Promise<DpmError | und
 
 /** What makes a checkpoint of weights of another program. */
 export function importCure(path: string): string {
-  return `Make one of it first: \`dpm-torch import ${path} --out model.safetensors\`.`
+  const shown = /^[\w./:@+-]+$/.test(path) ? path : JSON.stringify(path)
+  return `Make a checkpoint of it first: \`dpm-torch import ${shown} --out model.safetensors\`.`
 }
 
 /** Far more than any settings take; a hostile file could hold 100 MB. */
