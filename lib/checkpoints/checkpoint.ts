@@ -12,7 +12,7 @@ import type { ImageShape } from '../datasets/data-set.js'
 import { DpmError, show, throwIfAborted } from '../errors.js'
 import { parseJson } from '../files/parse-json.js'
 import type { DType } from '../native/binding.js'
-import { foreignKind } from './archives/open-archive.js'
+import { foreignKind } from './archives/foreign-kind.js'
 import { type CheckpointFields, checkpointVersion, type Json, type JsonObject, migrate } from './migrations.js'
 import { type SafetensorsDType, SafetensorsFile, type TensorSource, writeSafetensors } from './safetensors.js'
 

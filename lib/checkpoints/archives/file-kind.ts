@@ -139,3 +139,20 @@ export function beginning(start: Buffer): string {
   const bytes = few.toString('hex').replace(/(..)(?=.)/g, '$1 ')
   return `the bytes ${bytes}${isText ? `, ${show(few.toString('latin1'))}` : ''}`
 }
+
+/** Since PyTorch 1.6. */
+export const isTorchZip = starts('PK\x03\x04')
+
+/** The first pickle of PyTorch's older files: protocol 2, a number of ten bytes, and its end. */
+export const legacyStart = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex')
+
+export function isTorchLegacy(start: Buffer): boolean {
+  return start.subarray(0, legacyStart.length).equals(legacyStart)
+}
+
+/**
+ * The header's length, of which the format allows 100 MB, and its opening brace; also a length beyond that, so that the error says so.
+ */
+export function isSafetensors(start: Buffer): boolean {
+  return start[8] === 0x7b && (start.readUInt32LE(4) === 0 || fileKind(start) === undefined)
+}

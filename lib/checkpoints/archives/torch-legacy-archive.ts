@@ -13,11 +13,9 @@ import { readPickle } from '../pickle/pickle-machine.js'
 import { PickleDict, PickleList, type PickleValue, type TensorStorage } from '../pickle/pickle-values.js'
 import { contentsOf, elementBytes, type StorageReader } from '../pickle/pickled-archive.js'
 import { torchGlobal, torchStorage } from '../pickle/torch-globals.js'
+import { legacyStart } from './file-kind.js'
 import type { TensorArchive } from './tensor-archive.js'
 import { maximumPickleBytes } from './torch-zip-archive.js'
-
-/** The first pickle: protocol 2, a number of ten bytes, and its end. */
-export const legacyStart = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex')
 
 /** What the second says. */
 const formatVersion = 1001
