@@ -22,6 +22,7 @@ export const errorCodes = {
   DPM_FILE_INVALID: 'a file is truncated, corrupt or in another format',
   DPM_DATA_MISSING: 'the data set is not where it was looked for',
   DPM_DATA_INVALID: 'the data set has no usable examples, or they do not fit the settings',
+  DPM_NOT_TRUSTED: 'a file names a program to run, and the caller has not allowed it',
   DPM_WRITE_FAILED: 'a file could not be written: disk full, read-only or no permission',
   DPM_RUN_LOCKED: 'another process is using the run folder',
   DPM_SETUP_FAILED: 'libtorch could not be installed from any source',

@@ -21,6 +21,8 @@ export interface BenchmarkPlace {
   readonly steps?: number
   /** Shape and number of classes of the data; as it is published when absent. */
   readonly shape?: PublishedShape
+  /** Whether a TorchScript module that a recipe file names may be run, as `Trainer.create` says; false when absent. */
+  readonly trust?: boolean
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: (progress: BenchmarkProgress) => void
 }

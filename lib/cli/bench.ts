@@ -8,12 +8,22 @@ import type { Written } from '../files/output-places.js'
 import { type Assignment, assign } from '../options/assign.js'
 import type { RunSettings } from '../training/run-options.js'
 import { benchmarkLines, profileLines } from './bench-table.js'
-import { type CommonFlags, deviceFlag, jsonFlag, precisionFlag, setFlag, wholeNumber } from './flags.js'
+import {
+  type CommonFlags,
+  choosesProgram,
+  deviceFlag,
+  jsonFlag,
+  precisionFlag,
+  setFlag,
+  type TrustFlags,
+  trustFlag,
+  wholeNumber,
+} from './flags.js'
 import { interruptible } from './interrupt.js'
 import { printLine } from './print-line.js'
 import { StatusLine } from './status-line.js'
 
-interface BenchFlags extends CommonFlags {
+interface BenchFlags extends CommonFlags, TrustFlags {
   readonly profile?: boolean
   readonly shapes?: boolean
   readonly top: number
@@ -60,6 +70,7 @@ export function benchCommand(): Command {
       'writes bench.json, and a picture of the profile, there (with --profile: default profile)',
     )
     .addOption(setFlag('change an option of the recipe; may be given again'))
+    .addOption(trustFlag())
     .addOption(jsonFlag())
     .addHelpText('after', help)
     .action(run)
@@ -126,8 +137,14 @@ async function resolveRun(
   const changes = given.flatMap(([path, value]) => (value === undefined ? [] : [{ path, value }]))
   const all = [...changes, ...(flags.set ?? [])]
   const settings = runOptions.parse(assign(base as Readonly<Record<string, unknown>>, all), recipe)
+  const { readyNetwork, requireTrust } = await import('../networks/program-file.js')
+  requireTrust(settings.network, flags.trustTorchScript || choosesProgram(flags.set), recipe)
+  const network = await readyNetwork(settings.network, folder ? [folder.path] : [])
   const isOtherData = all.some(({ path }) => path[0] === 'data')
-  return { settings, shape: folder && !isOtherData ? await shapeOf(folder.checkpoints) : undefined }
+  return {
+    settings: { ...settings, network },
+    shape: folder && !isOtherData ? await shapeOf(folder.checkpoints) : undefined,
+  }
 }
 
 /** Of the data that the newest checkpoint was trained on. */

@@ -54,6 +54,28 @@ export function precisionFlag(): Option {
   ])
 }
 
+/** Of commands that run a model from a file, which may name a program. */
+export interface TrustFlags {
+  readonly trustTorchScript?: boolean
+}
+
+export function trustFlag(): Option {
+  return new Option(
+    '--trust-torch-script',
+    'run the TorchScript module that the files name: a program, which can read and write files',
+  )
+}
+
+/** Whether `--set` names the module itself: then it is the user's own choice. */
+export function choosesProgram(changes: readonly Assignment[] | undefined): boolean {
+  return (changes ?? []).some(({ path, value }) => {
+    const [part, option] = path
+    const isFile =
+      option === undefined ? typeof value === 'object' && value !== null && 'file' in value : option === 'file'
+    return part === 'network' && isFile
+  })
+}
+
 /** `--set a.b=c`, any number of times. */
 export function setFlag(what: string): Option {
   return new Option('--set <path=value>', what)

@@ -5,7 +5,7 @@ import type { Checkpoint } from '../checkpoints/checkpoint.js'
 import type { SafetensorsFile, TensorEntry } from '../checkpoints/safetensors.js'
 import { showBytes } from '../libtorch/progress.js'
 import { formatDuration } from '../training/progress.js'
-import { type CommonFlags, deviceFlag, finiteNumber, jsonFlag } from './flags.js'
+import { type CommonFlags, deviceFlag, finiteNumber, jsonFlag, type TrustFlags, trustFlag } from './flags.js'
 import { printLine } from './print-line.js'
 import { columns, count, examplesWord, shapeText, tensorLines } from './words.js'
 
@@ -28,11 +28,12 @@ export function inspectCommand(): Command {
         .default(1e-4),
     )
     .addOption(deviceFlag())
+    .addOption(trustFlag())
     .addOption(jsonFlag())
     .action(run)
 }
 
-interface InspectFlags extends CommonFlags {
+interface InspectFlags extends CommonFlags, TrustFlags {
   readonly verify?: string
   readonly tolerance: number
   readonly device?: string
@@ -56,10 +57,14 @@ async function run(path: string, flags: InspectFlags): Promise<void> {
 }
 
 /** Exit code 1 where the outputs are further apart than they may be. */
-async function verify(path: string, fixture: string, { tolerance, device, json }: InspectFlags): Promise<void> {
+async function verify(
+  path: string,
+  fixture: string,
+  { tolerance, device, json, trustTorchScript: trust = false }: InspectFlags,
+): Promise<void> {
   const { loadModel } = await import('../generation/load-model.js')
   const { verifyOutput } = await import('../generation/verify-output.js')
-  const model = await loadModel(path, device === undefined ? {} : { device })
+  const model = await loadModel(path, { trust, ...(device === undefined ? {} : { device }) })
   using network = model.network
   const { largest, relative, elements } = await verifyOutput(network, fixture)
   const isSame = relative <= tolerance

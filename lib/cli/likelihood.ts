@@ -7,13 +7,23 @@ import { DpmError } from '../errors.js'
 import type { LikelihoodDetails, LikelihoodProgress, LikelihoodResult } from '../evaluation/likelihood.js'
 import { type Assignment, assign, parseAssignment } from '../options/assign.js'
 import { formatDuration } from '../training/progress.js'
-import { type CommonFlags, deviceFlag, jsonFlag, precisionFlag, seedFlag, setFlag, wholeNumber } from './flags.js'
+import {
+  type CommonFlags,
+  deviceFlag,
+  jsonFlag,
+  precisionFlag,
+  seedFlag,
+  setFlag,
+  type TrustFlags,
+  trustFlag,
+  wholeNumber,
+} from './flags.js'
 import { interruptible } from './interrupt.js'
 import { printLine } from './print-line.js'
 import { StatusLine } from './status-line.js'
 import { columns, count, examplesWord, shapeText } from './words.js'
 
-interface LikelihoodFlags extends CommonFlags {
+interface LikelihoodFlags extends CommonFlags, TrustFlags {
   readonly method?: string
   readonly images: number
   readonly split?: 'train' | 'test'
@@ -75,6 +85,7 @@ export function likelihoodCommand(): Command {
     .option('--chunk <number>', 'images per call of the network', wholeNumber(1))
     .addOption(deviceFlag())
     .addOption(precisionFlag())
+    .addOption(trustFlag())
     .option('--out <file>', "where the numbers go (.json; default: the run's evaluation/)")
     .addOption(jsonFlag())
     .addHelpText('after', help)
@@ -107,6 +118,7 @@ async function run(path: string, flags: LikelihoodFlags): Promise<void> {
         ...(flags.device === undefined ? {} : { device: flags.device }),
         ...(flags.precision === undefined ? {} : { precision: flags.precision }),
         ...(flags.weights === undefined ? {} : { weights: weightsOf(flags.weights) }),
+        trust: flags.trustTorchScript ?? false,
       })
       const kind = flags.method ?? (model.process.schedule.steps === undefined || model.image.columns ? 'ode' : 'vlb')
       const method = assign({ kind }, flags.set ?? [])

@@ -3,10 +3,10 @@ import type { Command } from 'commander'
 import { DpmError } from '../errors.js'
 import type { Diffusion } from '../generation/diffusion.js'
 import { dealClasses, type GenerateOptions } from '../generation/generate.js'
-import { finiteNumber } from './flags.js'
+import { finiteNumber, type TrustFlags } from './flags.js'
 import { classesOf } from './sample-classes.js'
 
-export interface EditFlags {
+export interface EditFlags extends TrustFlags {
   readonly image?: string
   readonly strength: number
   readonly known?: string
@@ -55,6 +55,7 @@ export async function resolveEdits(model: Diffusion, flags: EditFlags, base: Gen
   }
   const { readPicture } = await import('../images/read-picture.js')
   const { image: shape } = model
+  const trust = flags.trustTorchScript ?? false
   const held: Disposable[] = []
   const options: { -readonly [Key in keyof GenerateOptions]?: GenerateOptions[Key] } = {}
   if (flags.allowSignal) options.allowSignal = true
@@ -94,7 +95,7 @@ export async function resolveEdits(model: Diffusion, flags: EditFlags, base: Gen
     if (flags.classifier !== undefined) {
       const { NoisyClassifier } = await import('../generation/noisy-classifier.js')
       const { device, precision } = model.source
-      const classifier = await NoisyClassifier.load(flags.classifier, { device, precision })
+      const classifier = await NoisyClassifier.load(flags.classifier, { device, precision, trust })
       held.push(classifier)
       const gradient = classifier.guide({ classes: guidedClasses(model, classifier.classes, base, flags) })
       options.guides = [{ gradient, scale: flags.classifierScale }]
@@ -106,7 +107,11 @@ export async function resolveEdits(model: Diffusion, flags: EditFlags, base: Gen
     const scale = typeof base.guidance === 'number' ? { scale: base.guidance } : {}
     if (flags.weaker !== undefined) {
       const { Diffusion: Loader } = await import('../generation/diffusion.js')
-      const weaker = await Loader.load(flags.weaker, { device: model.source.device, precision: model.source.precision })
+      const weaker = await Loader.load(flags.weaker, {
+        device: model.source.device,
+        precision: model.source.precision,
+        trust,
+      })
       held.push(weaker)
       options.weaker = weaker
       options.guidance = { kind: 'auto', ...scale, ...interval }

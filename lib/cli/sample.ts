@@ -14,6 +14,8 @@ import {
   precisionFlag,
   seedFlag,
   setFlag,
+  type TrustFlags,
+  trustFlag,
   wholeNumber,
 } from './flags.js'
 import { interruptible } from './interrupt.js'
@@ -25,7 +27,7 @@ import { recordOfRun } from './sample-record.js'
 import { StatusLine } from './status-line.js'
 import { count, examplesWord, shapeText } from './words.js'
 
-interface SampleFlags extends CommonFlags, EditFlags {
+interface SampleFlags extends CommonFlags, EditFlags, TrustFlags {
   readonly count?: number
   readonly classes?: readonly string[]
   readonly guidance?: number
@@ -90,6 +92,7 @@ export function sampleCommand(): Command {
     .option('--chunk <number>', 'images per call of the network', wholeNumber(1))
     .addOption(deviceFlag())
     .addOption(precisionFlag())
+    .addOption(trustFlag())
     .option(
       '--out <path>',
       "a picture (.png, .jpg, .webp), of vectors a table (.csv, .npy), or a folder (default: the run's samples/, else here)",
@@ -117,6 +120,7 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
         ...(flags.device === undefined ? {} : { device: flags.device }),
         ...(flags.precision === undefined ? {} : { precision: flags.precision }),
         ...(flags.weights === undefined ? {} : { weights: weightsOf(flags.weights) }),
+        trust: flags.trustTorchScript ?? false,
       })
       const { options: asked, columns } = await resolveOptions(model, stored.previews, flags)
       using edits = await resolveEdits(model, flags, asked)

@@ -8,7 +8,18 @@ import type { RunSettings } from '../training/run-options.js'
 import { describeSkipped } from '../training/skipped-examples.js'
 import type { TrainStep } from '../training/train-step.js'
 import type { Trainer } from '../training/trainer.js'
-import { type CommonFlags, deviceFlag, jsonFlag, precisionFlag, seedFlag, setFlag, wholeNumber } from './flags.js'
+import {
+  type CommonFlags,
+  choosesProgram,
+  deviceFlag,
+  jsonFlag,
+  precisionFlag,
+  seedFlag,
+  setFlag,
+  type TrustFlags,
+  trustFlag,
+  wholeNumber,
+} from './flags.js'
 import { Interruption, interruptible } from './interrupt.js'
 import { printPlan } from './plan-table.js'
 import { printLine } from './print-line.js'
@@ -16,7 +27,7 @@ import { RunningLoss } from './running-loss.js'
 import { StatusLine } from './status-line.js'
 import { count, examplesWord, shapeText } from './words.js'
 
-interface TrainFlags extends CommonFlags {
+interface TrainFlags extends CommonFlags, TrustFlags {
   readonly out?: string
   readonly set?: readonly Assignment[]
   readonly resume?: boolean
@@ -52,6 +63,7 @@ export function trainCommand(): Command {
     .addOption(seedFlag('all randomness of the run is a function of it'))
     .addOption(deviceFlag())
     .addOption(precisionFlag())
+    .addOption(trustFlag())
     .option('--threads <number>', 'processor threads of one operation', wholeNumber(1))
     .addOption(jsonFlag())
     .addHelpText('after', help)
@@ -83,6 +95,7 @@ async function run(recipe: string | undefined, flags: TrainFlags): Promise<void>
         ...settings,
         out,
         resume: flags.resume ?? false,
+        trust: true,
         signal,
         onOpen,
         onWarning,
@@ -114,7 +127,12 @@ async function resolveRun(
   const given = Object.entries({ seed, device, precision, threads }).filter(([, value]) => value !== undefined)
   const changes = [...given.map(([name, value]) => ({ path: [name], value })), ...(flags.set ?? [])]
   const place = `${flags.resume ? join(out, 'config.json') : `recipe ${recipe}`}${flags.set ? ' with --set' : ''}`
-  return { settings: runOptions.parse(assign(base as Readonly<Record<string, unknown>>, changes), place), out }
+  const settings = runOptions.parse(assign(base as Readonly<Record<string, unknown>>, changes), place)
+  // Of what is trained on, the folder's own file says which module it is; a plan begins as a new run.
+  const { readyNetwork, requireTrust } = await import('../networks/program-file.js')
+  requireTrust(settings.network, flags.trustTorchScript || choosesProgram(flags.set), place)
+  if (!flags.plan) return { settings, out }
+  return { settings: { ...settings, network: await readyNetwork(settings.network, [out]) }, out }
 }
 
 async function trainTo(

@@ -130,7 +130,7 @@ export class Diffusion implements Disposable {
   /**
    * Loads the latest checkpoint of a run folder, or a checkpoint file.
    * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID, DPM_DEVICE_UNAVAILABLE, DPM_INVALID_ARGUMENT for weights it lacks,
-   *   DPM_INVALID_OPTION for a classifier, which draws nothing.
+   *   DPM_INVALID_OPTION for a classifier, which draws nothing, DPM_NOT_TRUSTED for a TorchScript module without `trust`.
    */
   static async load(path: string, options: LoadOptions = {}): Promise<Diffusion> {
     return new Diffusion(await loadModel(path, options, 'images'))

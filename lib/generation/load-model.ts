@@ -8,6 +8,7 @@ import { DpmError, expected } from '../errors.js'
 import { type Precision, resolveDevice } from '../native/device.js'
 import { isClassifier, knownClasses } from '../networks/list.js'
 import { Network } from '../networks/network.js'
+import { placesNear, requireTrust } from '../networks/program-file.js'
 import { parseOptions } from '../options/options.js'
 import { Tensor, type TensorSource } from '../tensor/tensor.js'
 import type { Condition } from './conditions/condition.js'
@@ -22,6 +23,11 @@ export interface LoadOptions {
   readonly precision?: Precision
   /** Which weights: an averaged copy's index, or `trained`; the first averaged copy where there is one when absent. */
   readonly weights?: number | 'trained'
+  /**
+   * Whether a TorchScript module that the checkpoint names may be run; false when absent. A module is a program, which can read and
+   * write files: allow none that you would not run. Checkpoints of other networks hold no program, and need no trust.
+   */
+  readonly trust?: boolean
 }
 
 /** The network is the caller's to dispose of. */
@@ -43,7 +49,7 @@ export interface LoadedModel {
  * Loads the latest checkpoint of a run folder, or a checkpoint file.
  * @param wanted what the network is to give; anything when absent.
  * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID, DPM_DEVICE_UNAVAILABLE, DPM_INVALID_ARGUMENT for weights it lacks,
- *   DPM_INVALID_OPTION for a network that gives something else.
+ *   DPM_INVALID_OPTION for a network that gives something else, DPM_NOT_TRUSTED for a TorchScript module without `trust`.
  */
 export async function loadModel(
   path: string,
@@ -53,6 +59,7 @@ export async function loadModel(
   await using checkpoint = await readCheckpoint(path)
   const settings = parseOptions(modelSchema, checkpoint.settings, checkpoint.path)
   if (wanted) requireGives(wanted, settings, checkpoint.path)
+  requireTrust(settings.network, options.trust, checkpoint.path)
   const prefix = weightsPrefix(checkpoint, options.weights)
   const device = await resolveDevice(options.device ?? 'auto')
   const classes = knownClasses(settings.network, checkpoint.classes)
@@ -62,6 +69,7 @@ export async function loadModel(
     classes: classes.length,
     outputs: isLearned(settings.diffusion.variance) ? 2 : 1,
     device,
+    near: placesNear(checkpoint.path),
   })
   try {
     await readWeights(checkpoint, network, prefix)

@@ -40,7 +40,7 @@ export class NoisyClassifier implements Disposable {
   /**
    * Loads the latest checkpoint of a run folder, or a checkpoint file.
    * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID, DPM_DEVICE_UNAVAILABLE, DPM_INVALID_ARGUMENT for weights it lacks,
-   *   DPM_INVALID_OPTION for a network that denoises.
+   *   DPM_INVALID_OPTION for a network that denoises, DPM_NOT_TRUSTED for a TorchScript module without `trust`.
    */
   static async load(path: string, options: LoadOptions = {}): Promise<NoisyClassifier> {
     return new NoisyClassifier(await loadModel(path, options, 'logits'))

@@ -15,6 +15,7 @@ import {
   networkSchema,
   networks,
 } from './list.js'
+import { readyNetwork } from './program-file.js'
 import type { TorchScriptOptions } from './torch-script.js'
 
 export interface NetworkPlace {
@@ -28,6 +29,8 @@ export interface NetworkPlace {
   readonly seed?: Seed
   /** `auto` when absent. */
   readonly device?: string
+  /** Folders that may hold a run's own copy of its TorchScript module. @internal */
+  readonly near?: readonly string[]
 }
 
 /** A parameter's name and shape; `trained` is false for what is kept without a gradient: statistics, random frequencies. */
@@ -85,31 +88,37 @@ export class Network implements Disposable {
     options: OptionsOf<Kind>,
     { image = defaultImage, classes = 0, outputs = 1 }: Pick<NetworkPlace, 'image' | 'classes' | 'outputs'> = {},
   ): Promise<readonly Parameter[]> {
-    const native = nativeSettings(settingsOf(kind, options), image, classes, outputs)
+    const settings = await readyNetwork(settingsOf(kind, options))
+    const native = nativeSettings(settings, image, classes, outputs)
     return call(undefined, (binding) => binding.networkDescribe(kind, native))
   }
 
-  /** The same from complete settings. */
+  /**
+   * The same from complete settings. A TorchScript module that they name is run: do not hand it those of a file that you would
+   * not run.
+   */
   static async build(settings: NetworkSettings, place: NetworkPlace = {}): Promise<Network> {
-    const { image = defaultImage, classes = 0, outputs = 1, device = 'auto' } = place
+    const { image = defaultImage, classes = 0, outputs = 1, device = 'auto', near = [] } = place
     const seed = seedNumber(place.seed ?? 0)
-    const native: NativeSettings = nativeSettings(settings, image, classes, outputs)
+    const ready = await readyNetwork(settings, near)
+    const native: NativeSettings = nativeSettings(ready, image, classes, outputs)
     const resolved = await resolveDevice(device)
-    const handle = await call(undefined, (binding) => binding.networkCreate(settings.kind, native, seed, resolved))
-    return new Network(settings, image, handle)
+    const handle = await call(undefined, (binding) => binding.networkCreate(ready.kind, native, seed, resolved))
+    return new Network(ready, image, handle)
   }
 
   /**
-   * A network of your own, exported from Python as TorchScript; its weights are those of the file.
+   * A network of your own, exported from Python as TorchScript; its weights are those of the file. A module is a program, which can
+   * read and write files and is not ended by an abort: name none that you would not run.
    * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID, DPM_INVALID_OPTION where its arguments cannot be told apart,
    *   DPM_INVALID_ARGUMENT where a first run on zeros fails or gives another shape.
    */
   static async fromTorchScript(
     file: string,
-    { inputs, timeType, nullClass, conditionChannels, ...place }: TorchScriptPlace = {},
+    { inputs, timeType, nullClass, conditionChannels, sha256, ...place }: TorchScriptPlace = {},
   ): Promise<Network> {
     const classConditional = (place.classes ?? 0) > 0
-    const given = { inputs, timeType, nullClass, conditionChannels }
+    const given = { inputs, timeType, nullClass, conditionChannels, sha256 }
     const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
     return Network.create('torch-script', { ...options, file, classConditional }, place)
   }

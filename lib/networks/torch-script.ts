@@ -7,20 +7,31 @@
  * of a tuple the first counts. Parameters and floating buffers must be float32; `.train()` is on while weights are learned.
  * A module that draws random numbers (dropout) draws libtorch's own: a run with it cannot be resumed to the bit.
  *
- * The file is read whenever the network is built: keep it where it is. A module runs only libtorch's operators, but it is a
- * program: load none that you would not run.
+ * A module is a program. libtorch's operators read and write files (`torch.from_file`), and a module runs as soon as it is loaded,
+ * for as long as it likes: an abort does not end a loop in it. Name none that you would not run. A checkpoint, run folder or recipe
+ * file that names one is refused without `trust` (`lib/networks/program-file.ts`). A run keeps a copy in its folder, and knows it by
+ * its SHA-256.
  */
-import { statSync } from 'node:fs'
-import { resolve } from 'node:path'
 import * as z from 'zod'
-import { DpmError } from '../errors.js'
 import { defineOptions } from '../options/options.js'
 import { conditioningOptions, dataShape } from './conditioning.js'
+import { checkModuleFile } from './module-file.js'
 import type { NetworkDefinition } from './network-definition.js'
 
 const torchScriptSchema = z.strictObject({
   kind: z.literal('torch-script'),
-  file: z.string().min(1).describe('the file that `torch.jit.save` wrote'),
+  file: z
+    .string()
+    .min(1)
+    .describe(
+      'the file that `torch.jit.save` wrote: a program, which can read and write files; name none that you would not run',
+    ),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, { error: 'Expected 64 digits from 0 to f' })
+    .nullable()
+    .default(null)
+    .describe('SHA-256 that the file must have; null takes the file as it is, and a run then keeps what it was'),
   inputs: z
     .array(z.enum(['x', 'time', 'classes', 'image']))
     .max(8)
@@ -44,14 +55,15 @@ export const torchScript: NetworkDefinition<TorchScriptSettings> & { readonly sc
   name: 'torch-script',
   schema: torchScriptSchema,
   options: defineOptions('torch-script', torchScriptSchema),
-  native(settings, image, classes, outputs = 1) {
-    const file = resolve(settings.file)
-    if (!statSync(file, { throwIfNoEntry: false })?.isFile()) {
-      throw new DpmError(
-        'DPM_FILE_MISSING',
-        `There is no file ${file} for \`network.file\`. Write it in Python with torch.jit.save(torch.jit.script(module), path).`,
-      )
-    }
-    return { ...settings, file, ...dataShape(settings, image, classes, outputs) }
+  // The file's place and sum are for those who look for it.
+  native: ({ sha256: _, ...settings }, image, classes, outputs = 1) => ({
+    ...settings,
+    ...dataShape(settings, image, classes, outputs),
+  }),
+  program: {
+    of: ({ file, sha256 }) => ({ file, sha256 }),
+    at: (settings, { file, sha256 }) => ({ ...settings, file, sha256 }),
+    check: checkModuleFile,
+    cure: 'Write it in Python with torch.jit.save(torch.jit.script(module), path).',
   },
 }

@@ -15,6 +15,7 @@ import { call } from '../native/call.js'
 import { resolveDevice } from '../native/device.js'
 import { knownClasses, requireProcess } from '../networks/list.js'
 import { Network } from '../networks/network.js'
+import { carryProgram, withProgramOf } from '../networks/program-file.js'
 import { type Budget, createBudget } from './budget.js'
 import { createLearningRate, type LearningRate } from './learning-rate.js'
 import { requirePreviews } from './previews.js'
@@ -96,7 +97,7 @@ async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
   else if (out !== undefined) await RunFolder.refuseUsed(out)
   // Whether there is anything to go on from, too.
   const latest = parts.folder && (await findResumable(parts.folder.checkpoints, warn))
-  const settings = placed(fresh ?? resumedSettings(parts.folder, rest), out)
+  let settings = placed(fresh ?? resumedSettings(parts.folder, rest), out)
   const process = createProcess(settings.diffusion)
   requirePowerAverages(settings.training.averaging, settings.checkpoints.snapshots.everySteps)
   const device = await resolveDevice(settings.device)
@@ -120,7 +121,10 @@ async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
     outputs: isLearned(settings.diffusion.variance) ? 2 : 1,
     seed: settings.seed,
     device,
+    near: parts.folder ? [parts.folder.path] : [],
   })
+  const network = withProgramOf(settings.network, parts.network.settings, !resume)
+  if (network !== settings.network) settings = { ...settings, network }
   const state = await TrainState.create(parts.network, settings)
   parts.state = state
   throwIfAborted(signal)
@@ -144,6 +148,7 @@ async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
     parts.folder = await RunFolder.create(out, settings as unknown as JsonObject)
   }
   const { folder } = parts
+  if (folder) await carryProgram(parts.network.settings, folder.path)
   if (folder)
     parts.journal = await RunJournal.open(folder, settings.log, resume ? { step, state: journalState } : undefined)
   const skipped = await SkippedExamples.open(folder?.skipped)

@@ -1,9 +1,11 @@
 /** Post-hoc averaging (Karras et al. 2024, arXiv 2312.02696, section 3.2): an average that a run did not keep, of those it did. */
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { Checkpoint, type CheckpointTensor, writeCheckpointTo } from '../checkpoints/checkpoint.js'
 import type { JsonObject } from '../checkpoints/migrations.js'
 import { DpmError, expected, throwIfAborted } from '../errors.js'
 import { OutputPlaces } from '../files/output-places.js'
+import { networkSchema } from '../networks/list.js'
+import { carryProgram, placesNear, programOf, readyNetwork } from '../networks/program-file.js'
 import type { AveragingSettings } from './averaging.js'
 import { largestDeviation, type PowerAverage, reconstruct } from './power-profile.js'
 import { snapshotFiles, snapshotFolder } from './snapshots.js'
@@ -76,6 +78,7 @@ export async function reconstructAverage(run: string, options: ReconstructOption
       image: last.image,
       tensors: tensorsOf(weighted, last, signal),
     })
+    await carryModule(last, out)
     return { path: out, step, deviation, stored: sources.length, profileError }
   } finally {
     for (const checkpoint of open) await checkpoint.close()
@@ -113,6 +116,17 @@ function sourcesOf(checkpoint: Checkpoint): Source[] {
 function settingsWith(settings: JsonObject, deviation: number): JsonObject {
   const training = settings['training'] as JsonObject
   return { ...settings, training: { ...training, averaging: [{ kind: 'power', deviation }] } }
+}
+
+/** The module of a TorchScript run goes where its average goes, unless it is lost: whoever draws from that will be told. */
+async function carryModule({ settings, path }: Checkpoint, out: string): Promise<void> {
+  const network = networkSchema.safeParse(settings['network'])
+  if (!network.success || !programOf(network.data)) return
+  const ready = await readyNetwork(network.data, placesNear(path)).catch((error: unknown) => {
+    if (error instanceof DpmError && error.code === 'DPM_FILE_MISSING') return undefined
+    throw error
+  })
+  if (ready && programOf(network.data)?.sha256) await carryProgram(ready, dirname(resolve(out)))
 }
 
 /** The sum, tensor by tensor as they are written: one of each file in memory at a time. */

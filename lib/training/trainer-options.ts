@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import type { OpenProgress } from '../datasets/data-set.js'
 import { DpmError } from '../errors.js'
+import { namesProgram, requireTrust } from '../networks/program-file.js'
 import { overlay, readRecipe } from './recipes.js'
 import type { RunFolder } from './run-folder.js'
 import { type RunOptions, type RunSettings, runOptions } from './run-options.js'
@@ -12,6 +13,11 @@ export interface TrainerPlace {
   readonly out?: string
   /** Goes on with the run in `out` from its latest checkpoint; options are then laid over that run's own. */
   readonly resume?: boolean
+  /**
+   * Whether a TorchScript module that the run in `out` or a recipe file names may be run; false when absent. A module is a program,
+   * which can read and write files. One that these options name themselves (`network.file`) is your own choice, and needs none.
+   */
+  readonly trust?: boolean
   readonly signal?: AbortSignal | undefined
   /** While the data set is opened. */
   readonly onOpen?: OpenProgress
@@ -33,29 +39,36 @@ export type TrainerOptions = TrainerPlace &
     | ({ readonly resume: true; readonly out: string } & Partially<RunOptions>)
   )
 
-/** Complete settings of a new run. @throws DpmError DPM_INVALID_OPTION, also for an unknown recipe. */
+/**
+ * Complete settings of a new run.
+ * @throws DpmError DPM_INVALID_OPTION, also for an unknown recipe; DPM_NOT_TRUSTED where a recipe file names a TorchScript module.
+ */
 export function newSettings(options: Record<string, unknown>): RunSettings {
-  const { recipe, ...changes } = options
+  const { recipe, trust, ...changes } = options
   if (recipe === undefined) return runOptions.parse(changes, 'Trainer.create')
   if (typeof recipe !== 'string')
     throw new DpmError('DPM_INVALID_OPTION', 'Expected the name or file of a recipe for `recipe`.')
-  return runOptions.parse(
-    overlay(readRecipe(recipe) as unknown as Record<string, unknown>, changes),
-    `recipe ${recipe}`,
-  )
+  const laid = overlay(readRecipe(recipe) as unknown as Record<string, unknown>, changes)
+  const settings = runOptions.parse(laid, `recipe ${recipe}`)
+  requireTrust(settings.network, trust === true || namesProgram(changes['network']), recipe)
+  return settings
 }
 
 /** What a run keeps for life: with another of these, its weights or the order of its data would mean something else. */
 const fixedParts = ['network', 'diffusion', 'condition', 'seed'] as const
 
-/** Settings of a run that goes on: its own, with changes laid over them. @throws DpmError DPM_INVALID_OPTION */
+/**
+ * Settings of a run that goes on: its own, with changes laid over them.
+ * @throws DpmError DPM_INVALID_OPTION, DPM_NOT_TRUSTED where the run has a TorchScript module
+ */
 export function resumedSettings(folder: RunFolder | undefined, options: Record<string, unknown>): RunSettings {
-  const { recipe: _, ...changes } = options
+  const { recipe: _, trust, ...changes } = options
   const config = (folder?.config ?? {}) as Record<string, unknown>
   const place = resolve(folder?.path ?? '.', 'config.json')
   const before = runOptions.parse(config, place)
   const given = runOptions.parse(overlay(config, changes), place)
   const after = { ...given, data: withChangedPathsWhole(before.data, given.data), startedIn: before.startedIn }
+  requireTrust(after.network, trust === true || namesProgram(changes['network']), place)
   const changed: string[] = fixedParts.filter((part) => JSON.stringify(before[part]) !== JSON.stringify(after[part]))
   if (before.training.batch !== after.training.batch) changed.push('training.batch')
   if (changed.length === 0) return after
