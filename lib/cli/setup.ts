@@ -9,6 +9,7 @@ interface SetupFlags {
   readonly from?: string
   readonly source: (typeof setupSources)[number]
   readonly flavour: string
+  readonly sha256?: string
   readonly force?: boolean
   readonly json?: boolean
 }
@@ -19,6 +20,7 @@ export function setupCommand(): Command {
     .option('--from <path>', 'install from a libtorch zip, a torch wheel, a folder of wheels or an unpacked libtorch')
     .addOption(new Option('--source <source>', 'where to download from').choices(setupSources).default('auto'))
     .addOption(new Option('--flavour <flavour>', 'cpu or cuda').choices(['auto', ...flavours]).default('auto'))
+    .option('--sha256 <digits>', 'the SHA-256 that the official zip, or the archive of --from, must have')
     .option('--force', 'install again over what is there')
     .option('--json', 'print the result as JSON')
     .addHelpText('after', environmentHelp)
@@ -26,19 +28,28 @@ export function setupCommand(): Command {
 }
 
 const environmentHelp = `
-Environment:
+What is downloaded runs as you: it is installed only with the SHA-256 that this version of dpm-torch knows of the wheels, or that
+--sha256 gives for the official zip. A file or folder of --from is your own choice.
+
+Environment, paths absolute:
   DPM_TORCH_HOME      the cache folder (default $XDG_CACHE_HOME/dpm-torch or ~/.cache/dpm-torch)
-  DPM_TORCH_MIRROR    a copy of download.pytorch.org/libtorch
+  DPM_TORCH_MIRROR    a copy of download.pytorch.org/libtorch, for --sha256
   DPM_TORCH_LIBTORCH  a libtorch of your own, used instead of the cache`
 
 async function run(flags: SetupFlags): Promise<void> {
   const { setupLibtorch } = await import('../libtorch/setup.js')
   const line = new ProgressLine(process.stderr)
   try {
-    const { from, source, flavour, force = false } = flags
+    const { from, source, flavour, sha256, force = false } = flags
     const result = await interruptible((signal) =>
       setupLibtorch(
-        { ...(from === undefined ? {} : { from }), source, flavour, force },
+        {
+          ...(from === undefined ? {} : { from }),
+          ...(sha256 === undefined ? {} : { sha256 }),
+          source,
+          flavour,
+          force,
+        },
         { signal, onProgress: (progress) => line.show(progress), onMessage: (text) => line.print(text) },
       ),
     )

@@ -1,10 +1,11 @@
 /** Finds the libtorch to run on. Reads files only: nothing is opened, downloaded or written. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { DpmError } from '../errors.js'
-import { cacheFolder, type Environment, entryFolder, readReceipt } from './cache.js'
+import { cacheFolder, type Environment, entryFolder, readReceipt, requireAbsolute, requireSafeEntry } from './cache.js'
 import { type Flavour, fitsCore, flavours, libtorchMinor, openedLibraries } from './manifest.js'
 import { nvidiaDriver } from './platform.js'
+import { EmptyFolder, findProgram, pythonEnvironment } from './python.js'
 
 export interface Libtorch {
   /** The folder that holds `lib/` and, where the core can be built against it, `include/`. */
@@ -43,15 +44,18 @@ const setupCure = 'Run `npx dpm-torch setup` to install it.'
  * The first of: `configure({ libtorch })`, `DPM_TORCH_LIBTORCH`, `LIBTORCH`, the installed Python torch when
  * `LIBTORCH_USE_PYTORCH=1`, the cache that `setup` fills, a `libtorch` folder beside the prebuilt addon.
  *
- * @throws DpmError DPM_LIBTORCH_MISSING when there is none, or an explicit choice is no libtorch;
+ * @throws DpmError DPM_LIBTORCH_MISSING when there is none, or an explicit choice is no libtorch; DPM_INVALID_OPTION for a relative path
+ *   in the environment;
  *   DPM_LIBTORCH_MISMATCH when one that was found has another version or lacks files. A choice somebody made is never
  *   passed over in favour of the next.
  */
 export function discoverLibtorch(options: DiscoverOptions = {}): Libtorch {
   const { environment = process.env, configured, prebuild } = options
   if (configured !== undefined) return inspectLibtorch(configured, 'configure')
-  if (environment.DPM_TORCH_LIBTORCH) return inspectLibtorch(environment.DPM_TORCH_LIBTORCH, 'DPM_TORCH_LIBTORCH')
-  if (environment.LIBTORCH) return inspectLibtorch(environment.LIBTORCH, 'LIBTORCH')
+  for (const name of ['DPM_TORCH_LIBTORCH', 'LIBTORCH'] as const) {
+    const folder = environment[name]
+    if (folder) return inspectLibtorch(requireAbsolute(folder, name), name)
+  }
   if (environment.LIBTORCH_USE_PYTORCH === '1') return inspectLibtorch(pythonTorch(environment), 'LIBTORCH_USE_PYTORCH')
 
   const cache = cacheFolder(environment)
@@ -66,6 +70,7 @@ export function discoverLibtorch(options: DiscoverOptions = {}): Libtorch {
         `The libtorch in ${entry} is incomplete. Run \`npx dpm-torch setup --force\` to install it again.`,
       )
     }
+    requireSafeEntry(cache, entry)
     return inspectLibtorch(join(entry, receipt.root), 'cache')
   }
   if (prebuild !== undefined && existsSync(join(prebuild, 'libtorch'))) {
@@ -168,16 +173,20 @@ function pythonTorch(environment: Environment): string {
   const code =
     'import importlib.util as u; s = u.find_spec("torch"); print(list(s.submodule_search_locations)[0] if s else "")'
   const { execFileSync } = process.getBuiltinModule('node:child_process')
-  const env = { ...environment }
-  for (const python of ['python3', 'python']) {
+  using nowhere = new EmptyFolder()
+  const env = pythonEnvironment(environment)
+  for (const name of ['python3', 'python']) {
+    const python = findProgram(name, environment)
+    if (python === undefined) continue
     try {
       const folder = execFileSync(python, ['-c', code], {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'ignore'],
         timeout: 20_000,
+        cwd: nowhere.path,
         env,
       }).trim()
-      if (folder) return folder
+      if (isAbsolute(folder)) return folder
     } catch {
       // This Python is not there or does not answer: the next one may.
     }

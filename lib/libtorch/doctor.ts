@@ -75,7 +75,9 @@ export async function diagnose(options: DoctorOptions = {}): Promise<Diagnosis> 
 
   if (addon.found && libtorch.found) await checkLoading(addon.found, libtorch.found, add)
   checkDriver(libtorch.found, add)
-  await checkCache(cacheFolder(environment), libtorch.found !== null, add)
+  const cache = attempt(() => cacheFolder(environment))
+  if (cache.found) await checkCache(cache.found, libtorch.found !== null, add)
+  else add('cache', false, cache.problem, 'Correct it.')
   const pip = await findPip()
   // pip is only one way to libtorch, and of no use once there is one.
   add(

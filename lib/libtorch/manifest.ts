@@ -4,7 +4,10 @@
 export const flavours = ['cpu', 'cuda'] as const
 export type Flavour = (typeof flavours)[number]
 
-/** Where `setup` may download from: the official zip, the Python wheel through pip, or the first that answers. */
+/**
+ * Where `setup` may download from: the official zip, whose SHA-256 the user must give, for nobody publishes it; the Python wheel
+ * through pip, whose sum is known; or the first of these that can be checked and answers.
+ */
 export const setupSources = ['auto', 'zip', 'pip'] as const
 
 /** The release that `setup` installs. */
@@ -38,7 +41,7 @@ export const openedLibraries: Readonly<Record<Flavour, readonly string[]>> = {
   cuda: ['libc10.so', 'libtorch_cpu.so', 'libc10_cuda.so', 'libtorch_cuda.so'],
 }
 
-/** A package of the Python index, at the exact version that the pinned torch wheel asks for. */
+/** A package of the Python index, at the exact version that the pinned torch wheel asks for; its files are in `wheel-files.ts`. */
 export interface WheelPin {
   readonly name: string
   readonly version: string
@@ -74,7 +77,7 @@ export const wheelsOf: Readonly<Record<Flavour, readonly WheelPin[]>> = {
 }
 
 /** Python versions whose torch wheel is tried, in order; the C++ libraries in all of them are the same. */
-export const wheelPythons = ['3.12', '3.13', '3.11', '3.14', '3.10'] as const
+export const wheelPythons = ['3.12', '3.13', '3.11', '3.14'] as const
 
 /** Platform tags of those wheels. pip compares tags literally, so every glibc below the newest in use is listed. */
 export const wheelPlatforms: readonly string[] = [

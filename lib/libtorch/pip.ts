@@ -1,37 +1,54 @@
 /** Downloads wheels with the user's own pip, so that their index, proxy, certificates and cache are honoured. */
 import { execFile, spawn } from 'node:child_process'
-import { mkdir, readdir, stat } from 'node:fs/promises'
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { throwIfAborted } from '../errors.js'
+import { identify, requireSum } from './digest.js'
 import { SourceError } from './download.js'
 import { type WheelPin, wheelPlatforms, wheelPythons } from './manifest.js'
-import { ProgressMeter, type ReportProgress } from './progress.js'
+import { ProgressMeter, type ReportProgress, showBytes } from './progress.js'
+import { EmptyFolder, findProgram, pythonEnvironment } from './python.js'
+import { type WheelFile, wheelFiles } from './wheel-files.js'
 
 export interface Pip {
-  /** How it is called, e.g. `['python3', '-m', 'pip']`. */
+  /** How it is called, e.g. `['/usr/bin/python3', '-I', '-m', 'pip']`; the program's path is absolute. */
   readonly command: readonly string[]
   /** E.g. `23.2.1`. */
   readonly version: string
 }
 
-const commands: readonly (readonly string[])[] = [['python3', '-m', 'pip'], ['python', '-m', 'pip'], ['pip3'], ['pip']]
+/** Isolated (-I) first, which knows nothing of the user's PYTHONPATH; the others where pip is among the user's own packages. */
+const commands: readonly (readonly string[])[] = [
+  ['python3', '-I', '-m', 'pip'],
+  ['python', '-I', '-m', 'pip'],
+  ['python3', '-m', 'pip'],
+  ['python', '-m', 'pip'],
+  ['pip3'],
+  ['pip'],
+]
 
 /** The first pip that answers, or null. */
 export async function findPip(): Promise<Pip | null> {
-  for (const command of commands) {
-    const answer = await ask([...command, '--version'])
+  using nowhere = new EmptyFolder()
+  for (const [name = '', ...rest] of commands) {
+    const program = findProgram(name, process.env)
+    if (program === undefined) continue
+    const answer = await ask(program, [...rest, '--version'], nowhere.path)
     const version = /^pip (\S+)/.exec(answer)?.[1]
-    if (version) return { command, version }
+    if (version) return { command: [program, ...rest], version }
   }
   return null
 }
 
-function ask(command: readonly string[]): Promise<string> {
-  const [program = '', ...rest] = command
+function ask(program: string, rest: readonly string[], cwd: string): Promise<string> {
+  const env = pythonEnvironment(process.env)
   return new Promise((resolve) => {
-    execFile(program, rest, { timeout: 20_000 }, (error, output) => resolve(error ? '' : output))
+    execFile(program, rest, { timeout: 20_000, cwd, env }, (error, output) => resolve(error ? '' : output))
   })
 }
+
+/** What pip writes beside a wheel into the same file, in its cache. */
+const slackBytes = 16 << 20
 
 export interface PipDownloadOptions {
   readonly signal?: AbortSignal | undefined
@@ -44,7 +61,7 @@ export interface PipDownloadOptions {
  * Downloads wheels into a folder.
  * @param folder must be ours alone: pip's temporary files go there too, so that a cancelled download leaves nothing.
  * @returns the wheels' paths, in the order asked for.
- * @throws SourceError with pip's own words when it finds or gets nothing.
+ * @throws SourceError with pip's own words when it finds or gets nothing; DpmError DPM_FILE_INVALID for a wheel that is not the one we know.
  */
 export async function pipDownload(
   pip: Pip,
@@ -59,9 +76,21 @@ export async function pipDownload(
     await downloadWheel(pip, wheel, target, options)
     const name = (await readdir(target)).find((file) => file.endsWith('.whl'))
     if (name === undefined) throw new SourceError(`pip said that it saved ${wheel.name} but left no wheel`)
+    // pip has looked too; but which pip answers is for the machine to say.
+    const sums = filesOf(wheel).map(({ sha256 }) => sha256)
+    requireSum(join(target, name), await identify(join(target, name), options.signal), sums)
     paths.push(join(target, name))
   }
   return paths
+}
+
+function filesOf({ name }: WheelPin): readonly WheelFile[] {
+  return wheelFiles[name] ?? []
+}
+
+/** The wheel by name, version and the sums of its files: pip takes no other (`--require-hashes`). */
+function requirementOf(wheel: WheelPin): string {
+  return [`${wheel.name}==${wheel.version}`, ...filesOf(wheel).map(({ sha256 }) => `--hash=sha256:${sha256}`)].join(' ')
 }
 
 async function downloadWheel(pip: Pip, wheel: WheelPin, target: string, options: PipDownloadOptions): Promise<void> {
@@ -89,6 +118,9 @@ async function runPip(
   const { signal, onProgress, silenceSeconds } = options
   throwIfAborted(signal, 'The download')
   const temporary = join(target, 'temporary')
+  const requirements = join(target, 'requirements.txt')
+  await writeFile(requirements, `${requirementOf(wheel)}\n`)
+  const mostBytes = Math.max(...filesOf(wheel).map(({ sizeBytes }) => sizeBytes)) + slackBytes
   const [program = '', ...rest] = pip.command
   const child = spawn(
     program,
@@ -97,12 +129,13 @@ async function runPip(
       ...['--implementation', 'cp', '--python-version', python],
       ...['--abi', `cp${python.replace('.', '')}`, '--abi', 'abi3', '--abi', 'none'],
       ...wheelPlatforms.flatMap((platform) => ['--platform', platform]),
-      `${wheel.name}==${wheel.version}`,
+      ...['--require-hashes', '--requirement', requirements],
     ],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: temporary,
       env: {
-        ...process.env,
+        ...pythonEnvironment(process.env),
         TMPDIR: temporary,
         PIP_DISABLE_PIP_VERSION_CHECK: '1',
         PIP_NO_INPUT: '1',
@@ -121,6 +154,7 @@ async function runPip(
 
   const meter = new ProgressMeter('download', `${wheel.name} ${wheel.version}`, null, onProgress)
   let silent = false
+  let excessive = false
   let watching = false
   const watch = async () => {
     // The interval goes on while the folder is being read; one reading at a time.
@@ -132,7 +166,8 @@ async function runPip(
     meter.totalBytes = announcedBytes(output)
     if (bytes > 0) meter.set(bytes)
     silent = performance.now() - heardAt > silenceSeconds * 1000
-    if (silent) child.kill('SIGKILL')
+    excessive = bytes > mostBytes
+    if (silent || excessive) child.kill('SIGKILL')
   }
   const timer = setInterval(() => void watch(), 250)
   // SIGKILL: pip would ask nobody anything, and its temporary files are in our folder.
@@ -144,6 +179,7 @@ async function runPip(
       child.on('close', resolve)
     })
     throwIfAborted(signal, 'The download')
+    if (excessive) throw new SourceError(`pip was sent more than the ${showBytes(mostBytes)} of ${wheel.name}`)
     if (silent) throw new SourceError(`pip was silent for ${silenceSeconds} s`)
     return code === 0 ? null : complaint(output)
   } finally {

@@ -29,7 +29,15 @@ export const SetupOptions = defineOptions(
     source: z
       .enum(setupSources)
       .default('auto')
-      .describe('Where to download from: the official zip, the Python wheel through pip, or the first that answers.'),
+      .describe(
+        'Where to download from: the Python wheel through pip, whose sums are known, or the official zip, whose `sha256` must be given; auto takes the first of these that can be checked and answers.',
+      ),
+    sha256: z
+      .string()
+      .regex(/^[0-9a-fA-F]{64}$/, { error: 'Expected 64 digits from 0 to f' })
+      .transform((text) => text.toLowerCase())
+      .optional()
+      .describe('SHA-256 that the official zip, or the archive in `from`, must have.'),
     flavour: z
       .enum(['auto', ...flavours])
       .default('auto')
@@ -70,6 +78,7 @@ export async function setupLibtorch(options: unknown = {}, calls: SetupCalls = {
   const { signal, onMessage = () => undefined, environment = process.env } = calls
   throwIfAborted(signal, 'The setup')
   requirePlatform()
+  if (settings.from === undefined) sourcesOf(settings)
   const started = performance.now()
   const cache = cacheFolder(environment)
   const flavour: Flavour = settings.flavour !== 'auto' ? settings.flavour : nvidiaDriver() !== null ? 'cuda' : 'cpu'
@@ -142,7 +151,7 @@ async function fill(
   part: string,
   calls: SetupCalls & { readonly onMessage: (line: string) => void; readonly environment: Environment },
 ): Promise<Filled> {
-  const work = { part, flavour, wanted: settings.flavour, ...calls }
+  const work = { part, flavour, wanted: settings.flavour, sha256: settings.sha256, ...calls }
   if (settings.from !== undefined) {
     await empty(part)
     return fillFrom(settings.from, work)
@@ -151,7 +160,12 @@ async function fill(
     zip: { label: 'The official libtorch zip', fill: fillFromZip },
     pip: { label: 'The torch wheel through pip', fill: fillFromPip },
   } as const
-  const names = settings.source === 'auto' ? (['zip', 'pip'] as const) : [settings.source]
+  const names = sourcesOf(settings)
+  if (calls.environment.DPM_TORCH_MIRROR && !names.includes('zip')) {
+    calls.onMessage(
+      'DPM_TORCH_MIRROR is not asked: give the SHA-256 of its zip with --sha256, or it could be any program.',
+    )
+  }
   const refusals: string[] = []
   for (const name of names) {
     const source = sources[name]
@@ -173,6 +187,27 @@ async function fill(
       '`npx dpm-torch setup --from FILE` with the zip or the wheels; or set DPM_TORCH_LIBTORCH to a libtorch you have.',
     { details: { refusals } },
   )
+}
+
+type Download = 'zip' | 'pip'
+
+/** Those whose files can be checked. @throws DpmError DPM_INVALID_OPTION */
+function sourcesOf({ source, sha256 }: z.output<typeof SetupOptions.schema>): readonly Download[] {
+  if (source === 'auto') return sha256 === undefined ? ['pip'] : ['zip', 'pip']
+  if (source === 'zip' && sha256 === undefined) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      'Nobody publishes the SHA-256 of the official zips, so dpm-torch cannot know them. Give the one that the zip should have as ' +
+        '`sha256` (--sha256), from where you trust it; or leave --source out: the wheels that come through pip are known.',
+    )
+  }
+  if (source === 'pip' && sha256 !== undefined) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      'The sums of the wheels that come through pip are known: `sha256` is about the official zip, or the archive of --from. Leave it out.',
+    )
+  }
+  return [source]
 }
 
 async function empty(folder: string): Promise<void> {

@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { DpmError, expected } from '../errors.js'
 import { readFailure } from '../files/file-failure.js'
 import type { Environment } from './cache.js'
+import { type Identity, identify, requireSum } from './digest.js'
 import { findRoot, inspectLibtorch } from './discover.js'
 import { download, SourceError } from './download.js'
 import { type Flavour, peakBytes, type WheelPin, wheelsOf, zipAddress, zipServer } from './manifest.js'
@@ -20,6 +21,8 @@ export interface FillWork {
   readonly wanted: Flavour | 'auto'
   /** Another source may be tried after this one. */
   readonly impatient?: boolean
+  /** What the user says that the archive's SHA-256 is. */
+  readonly sha256?: string | undefined
   readonly environment: Environment
   readonly onMessage: (line: string) => void
   readonly onProgress?: ReportProgress | undefined
@@ -47,14 +50,21 @@ async function makeTree(part: string): Promise<string> {
   return tree
 }
 
-/** The official zip, from download.pytorch.org or the mirror in DPM_TORCH_MIRROR. */
+/**
+ * The official zip, from download.pytorch.org or the mirror in DPM_TORCH_MIRROR. Nobody publishes its SHA-256, so the user must: with
+ * that any mirror will do, over http too.
+ */
 export async function fillFromZip(work: FillWork): Promise<Filled> {
-  const { part, flavour, environment } = work
-  const address = zipAddress(flavour, environment.DPM_TORCH_MIRROR || zipServer)
+  const { part, flavour, environment, sha256 } = work
+  if (sha256 === undefined) {
+    throw new DpmError('DPM_INTERNAL', 'The official zip was asked for without the SHA-256 that it should have.')
+  }
+  const address = zipAddress(flavour, requireMirror(environment.DPM_TORCH_MIRROR) || zipServer)
   const path = join(part, 'libtorch.zip')
   try {
     const silenceSeconds = work.impatient ? impatientSeconds : patientSeconds
-    await download(address, path, { signal: work.signal, onProgress: work.onProgress, silenceSeconds })
+    const mostBytes = peakBytes.zip[flavour]
+    await download(address, path, { signal: work.signal, onProgress: work.onProgress, silenceSeconds, mostBytes })
   } catch (error) {
     if (!(error instanceof SourceError)) throw error
     const proxied = environment.HTTPS_PROXY || environment.https_proxy
@@ -62,9 +72,18 @@ export async function fillFromZip(work: FillWork): Promise<Filled> {
       `${new URL(address).host}: ${error.message}${proxied ? ' (it is asked directly; only pip follows your proxy)' : ''}`,
     )
   }
+  requireSum(path, await identify(path, work.signal), [sha256])
   const tree = await makeTree(part)
   const root = await unpackArchive(path, tree, flavour, work)
   return { tree, root, source: address, needsRuntime: false }
+}
+
+/** @throws DpmError DPM_INVALID_OPTION */
+function requireMirror(mirror: string | undefined): string | undefined {
+  if (!mirror) return undefined
+  if (URL.canParse(mirror) && /^https?:$/.test(new URL(mirror).protocol)) return mirror
+  const what = 'an address that begins with https:// or http://'
+  throw expected(what, 'DPM_TORCH_MIRROR', mirror, 'A file or folder is given by --from.', 'DPM_INVALID_OPTION')
 }
 
 /** The torch wheel and the nvidia wheels it needs, through the user's pip. */
@@ -143,6 +162,13 @@ async function fillFromFolder(root: string, work: FillWork): Promise<Filled> {
   // Version and completeness before copying, not after.
   const found = inspectLibtorch(root, 'from')
   const flavour = chooseFlavour(found.flavour === 'cuda', root, work)
+  if (work.sha256 !== undefined) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `\`sha256\` is the sum of an archive, and \`from\` names the unpacked libtorch ${root}. Name the archive, or leave the sum out.`,
+    )
+  }
+  work.onMessage(`${root} is installed unverified: dpm-torch knows archives, not folders. Its code will run as you.`)
   const tree = await makeTree(work.part)
   const copied = await copyUnpacked(root, tree, flavour, work)
   const wheel = existsSync(join(root, 'version.py'))
@@ -162,11 +188,23 @@ async function fillFromArchive(path: string, work: FillWork): Promise<Filled> {
   }
   const flavour = chooseFlavour(contents.cuda, path, work)
   await requireSpace(work.part, peakBytes.from[flavour])
+  const identity = await identify(path, work.signal)
+  if (work.sha256 !== undefined) requireSum(path, identity, [work.sha256])
+  else tellIdentity(path, identity, work)
   const tree = await makeTree(work.part)
   const root = await unpackArchive(path, tree, flavour, work)
+  await identity.requireUnchanged()
   const needsRuntime = contents.kind === 'torch-wheel' && contents.cuda
   if (needsRuntime) await addRuntime(dirname(path), tree, { ...work, flavour })
   return { tree, root, source: path, needsRuntime }
+}
+
+function tellIdentity(path: string, { sha256, known }: Identity, work: FillWork): void {
+  work.onMessage(
+    known
+      ? `${basename(path)} is a file that dpm-torch knows, by its SHA-256.`
+      : `${basename(path)} is installed unverified: dpm-torch does not know its SHA-256, ${sha256}. Its code will run as you.`,
+  )
 }
 
 function chooseFlavour(cuda: boolean, place: string, work: FillWork): Flavour {
@@ -190,7 +228,12 @@ async function addRuntime(folder: string, tree: string, work: FillWork): Promise
     const beside = names.filter((name) => name.startsWith(start) && name.endsWith('.whl'))
     const wheel = beside.find((name) => name.startsWith(`${start}${pin.version}`)) ?? beside[0]
     if (wheel === undefined) missing.push(pin)
-    else await unpackArchive(join(folder, wheel), tree, work.flavour, work)
+    else {
+      const identity = await identify(join(folder, wheel), work.signal)
+      tellIdentity(wheel, identity, work)
+      await unpackArchive(join(folder, wheel), tree, work.flavour, work)
+      await identity.requireUnchanged()
+    }
   }
   if (missing.length === 0) return
   work.onMessage(`${pinNames(missing)} not found beside the torch wheel: asking pip.`)

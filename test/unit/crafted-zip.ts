@@ -67,7 +67,7 @@ export function craft(entries: readonly Crafted[], wideEnd = false): Buffer {
   }
   const end = Buffer.alloc(22)
   end.writeUInt32LE(0x06054b50, 0)
-  end.writeUInt16LE(wideEnd ? 0xffff : entries.length, 10)
+  for (const at of [8, 10]) end.writeUInt16LE(wideEnd ? 0xffff : entries.length, at)
   end.writeUInt32LE(wideEnd ? 0xffffffff : directory.length, 12)
   end.writeUInt32LE(wideEnd ? 0xffffffff : offset, 16)
   return Buffer.concat([...parts, directory, end64, end])

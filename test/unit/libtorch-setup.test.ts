@@ -10,10 +10,18 @@ import { discoverLibtorch } from '../../lib/libtorch/discover.js'
 import { acquireInstallLock } from '../../lib/libtorch/install-lock.js'
 import { SetupOptions, setupLibtorch } from '../../lib/libtorch/setup.js'
 
+// Sums of the real wheels would let none of these in.
+const known = vi.hoisted((): Record<string, { file: string; sizeBytes: number; sha256: string }[]> => ({}))
+vi.mock('../../lib/libtorch/wheel-files.js', () => ({ wheelFiles: known }))
+
 let folder = ''
 let cache = ''
 let servers: Server[] = []
 beforeEach(async () => {
+  for (const [file, bytes] of Object.entries(wheels())) {
+    const [name = ''] = file.split('-')
+    known[name.replaceAll('_', '-')] = [{ file, sizeBytes: bytes.length, sha256: sumOf(bytes) }]
+  }
   folder = await mkdtemp(join(tmpdir(), 'dpm-setup-'))
   cache = join(folder, 'cache')
 })
@@ -25,6 +33,8 @@ afterEach(async () => {
 })
 
 type Files = Record<string, string>
+
+const sumOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** A wheel whose RECORD holds the SHA-256 of each file, or of what `lies` says instead. */
 function wheel(name: string, version: string, files: Files, lies: Files = {}): Uint8Array {
@@ -40,7 +50,9 @@ function wheel(name: string, version: string, files: Files, lies: Files = {}): U
 }
 
 function zip(files: Files): Uint8Array {
-  return zipSync(Object.fromEntries(Object.entries(files).map(([path, text]) => [path, strToU8(text)])))
+  const entries = Object.entries(files).map(([path, text]) => [path, strToU8(text)] as const)
+  // A time of its own would give the same files another sum.
+  return zipSync(Object.fromEntries(entries), { mtime: '2026-01-01' })
 }
 
 const torchFiles = (version = '2.15.0'): Files => ({
@@ -113,8 +125,9 @@ const noPip = 'exit 1'
 /** Copies the wheel that was asked for out of a folder. */
 const copyingPip = (place: string) => `
 case "$*" in *--version*) echo "pip 99.0 from nowhere"; exit 0;; esac
-for word in "$@"; do [ "$previous" = --dest ] && dest="$word"; previous="$word"; last="$word"; done
-name=$(echo "$last" | sed 's/==.*//; s/-/_/g')
+for word in "$@"; do [ "$previous" = --dest ] && dest="$word"; [ "$word" = --require-hashes ] && hashed=1; previous="$word"; last="$word"; done
+[ "$hashed" = 1 ] && grep -q -- ' --hash=sha256:[0-9a-f]\\{64\\}' "$last" || exit 3
+name=$(sed 's/==.*//; s/-/_/g' "$last")
 cp ${place}/$name-* "$dest/"`
 
 describe('from what the user has', () => {
@@ -209,13 +222,15 @@ describe('from what the user has', () => {
 })
 
 describe('from the network', () => {
+  const sha256 = sumOf(officialZip())
+
   test('the zip, where it answers', async () => {
     const asked: (string | undefined)[] = []
     const mirror = await serve((request, response) => {
       asked.push(request.url)
       response.end(officialZip())
     })
-    const result = await setup({}, [], undefined, { DPM_TORCH_MIRROR: mirror })
+    const result = await setup({ sha256: sumOf(officialZip()) }, [], undefined, { DPM_TORCH_MIRROR: mirror })
     expect(asked).toEqual(['/cpu/libtorch-shared-with-deps-2.15.0%2Bcpu.zip'])
     expect(result.libtorch.version).toBe('2.15.0+cpu')
   })
@@ -229,11 +244,12 @@ describe('from the network', () => {
         response.writeHead(200, { 'content-length': bytes.length })
         response.write(bytes.subarray(0, 100), () => setTimeout(() => response.destroy(), 50))
       } else {
-        response.writeHead(206, { 'content-length': bytes.length - 100 })
+        const range = `bytes 100-${bytes.length - 1}/${bytes.length}`
+        response.writeHead(206, { 'content-length': bytes.length - 100, 'content-range': range })
         response.end(bytes.subarray(100))
       }
     })
-    await setup({ source: 'zip' }, [], undefined, { DPM_TORCH_MIRROR: mirror })
+    await setup({ source: 'zip', sha256: sumOf(bytes) }, [], undefined, { DPM_TORCH_MIRROR: mirror })
     expect(ranges).toEqual([undefined, 'bytes=100-'])
   })
 
@@ -243,7 +259,7 @@ describe('from the network', () => {
       response.writeHead(403).end()
     })
     const messages: string[] = []
-    const result = await setup({}, messages, undefined, { DPM_TORCH_MIRROR: mirror })
+    const result = await setup({ sha256 }, messages, undefined, { DPM_TORCH_MIRROR: mirror })
     expect(messages).toHaveLength(1)
     expect(messages[0]).toMatch(/^The official libtorch zip is skipped: 127.0.0.1:\d+: it answered 403 Forbidden$/)
     expect(result.libtorch.version).toBe('2.15.0+cu132')
@@ -255,7 +271,7 @@ describe('from the network', () => {
     const mirror = await serve((_request, response) => {
       response.writeHead(404).end()
     })
-    const work = setup({}, [], undefined, { DPM_TORCH_MIRROR: mirror })
+    const work = setup({ sha256 }, [], undefined, { DPM_TORCH_MIRROR: mirror })
     await expect(work).rejects.toMatchObject({ code: 'DPM_SETUP_FAILED' })
     await expect(work).rejects.toThrow(/it answered 404 Not Found.\n.*there is no pip.*\n.*setup --from FILE/)
     expect(await readdir(cache)).toEqual([])
@@ -267,9 +283,72 @@ describe('from the network', () => {
       response.writeHead(200, { 'content-length': 1000 })
       response.write('PK', () => setTimeout(() => controller.abort(), 50))
     })
-    const work = setup({}, [], controller.signal, { DPM_TORCH_MIRROR: mirror })
+    const work = setup({ sha256 }, [], controller.signal, { DPM_TORCH_MIRROR: mirror })
     await expect(work).rejects.toMatchObject({ code: 'DPM_ABORTED', name: 'AbortError' })
     expect(await readdir(cache)).toEqual([])
+  })
+})
+
+describe('identity', () => {
+  test('a zip that is another one is not unpacked, from wherever it comes', async () => {
+    await standInPip(noPip)
+    const mirror = await serve((_request, response) => response.end(officialZip()))
+    const sha256 = 'a'.repeat(64)
+    const work = setup({ source: 'zip', sha256 }, [], undefined, { DPM_TORCH_MIRROR: mirror })
+    await expect(work).rejects.toThrow(
+      new RegExp(`Expected the SHA-256 ${sha256} .* but it has ${sumOf(officialZip())}`),
+    )
+    await expect(work).rejects.toMatchObject({ code: 'DPM_SETUP_FAILED' })
+    expect(await readdir(cache)).toEqual([])
+  })
+
+  test('without a sum the zip is not asked for', async () => {
+    await standInPip(copyingPip(await put(wheels())))
+    let asked = 0
+    const mirror = await serve((_request, response) => {
+      asked++
+      response.end(officialZip())
+    })
+    const messages: string[] = []
+    expect((await setup({}, messages, undefined, { DPM_TORCH_MIRROR: mirror })).libtorch.version).toBe('2.15.0+cu132')
+    expect(messages).toEqual([expect.stringMatching(/^DPM_TORCH_MIRROR is not asked: .*--sha256/)])
+    const work = setup({ source: 'zip', force: true }, [], undefined, { DPM_TORCH_MIRROR: mirror })
+    await expect(work).rejects.toMatchObject({ code: 'DPM_INVALID_OPTION', message: expect.stringMatching(/--sha256/) })
+    expect(asked).toBe(0)
+  })
+
+  test('a wheel that pip brings and that is another one is not unpacked', async () => {
+    const evil = wheel('torch', '2.15.0', { ...torchFiles(), 'torch/lib/libc10.so': 'evil' })
+    await standInPip(copyingPip(await put({ ...wheels(), [torchWheel]: evil })))
+    const work = setup({})
+    await expect(work).rejects.toMatchObject({ code: 'DPM_SETUP_FAILED', message: expect.stringMatching(sumOf(evil)) })
+    expect(await readdir(cache)).toEqual([])
+  })
+
+  test('what --from names is known, as the sum says, or said to be unverified', async () => {
+    const messages: string[] = []
+    await setup({ from: await put(wheels()) }, messages)
+    expect(messages).toHaveLength(3)
+    expect(messages.every((line) => line.endsWith('is a file that dpm-torch knows, by its SHA-256.'))).toBe(true)
+    const path = join(folder, 'libtorch-x.zip')
+    await writeFile(path, officialZip())
+    messages.splice(0)
+    await setup({ from: path, force: true }, messages)
+    expect(messages).toEqual([expect.stringMatching(/installed unverified: .*Its code will run as you\./)])
+    messages.splice(0)
+    await setup({ from: path, force: true, sha256: sumOf(officialZip()).toUpperCase() }, messages)
+    expect(messages).toEqual([])
+    const work = setup({ from: path, force: true, sha256: 'b'.repeat(64) })
+    await expect(work).rejects.toMatchObject({ code: 'DPM_FILE_INVALID' })
+    await expect(setup({ sha256: 'short' })).rejects.toMatchObject({ code: 'DPM_INVALID_OPTION' })
+    await expect(setup({ source: 'pip', sha256: 'b'.repeat(64) })).rejects.toMatchObject({ code: 'DPM_INVALID_OPTION' })
+  })
+
+  test('an address that is none is refused before anything is asked', async () => {
+    for (const mirror of ['mirror', 'file:///tmp', 'ftp://x']) {
+      const work = setup({ source: 'zip', sha256: 'a'.repeat(64) }, [], undefined, { DPM_TORCH_MIRROR: mirror })
+      await expect(work).rejects.toMatchObject({ code: 'DPM_INVALID_OPTION' })
+    }
   })
 })
 
