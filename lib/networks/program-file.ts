@@ -50,6 +50,11 @@ export function placesNear(checkpoint: string): readonly string[] {
   return [folder, dirname(folder)]
 }
 
+/** Whether a file of a run folder is the copy of its module, by its name. */
+export function isProgramCopy(name: string): boolean {
+  return /^module-[0-9a-f]{16}(\.[A-Za-z0-9]{1,8})?$/.test(name)
+}
+
 function copyName({ sha256, file }: ProgramFile): string {
   const ending = /\.[A-Za-z0-9]{1,8}$/.exec(basename(file))?.[0] ?? ''
   return `module-${sha256?.slice(0, 16)}${ending}`

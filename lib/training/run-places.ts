@@ -6,6 +6,7 @@ import { readdir, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sweepTemporaries, targetOfTemporary } from '../files/atomic-write.js'
 import { readFailure, systemCode, writeFailure } from '../files/file-failure.js'
+import { isProgramCopy } from '../networks/program-file.js'
 import { isLeftover, lockName, removeLeftover } from './run-lock.js'
 
 interface Place {
@@ -87,13 +88,15 @@ export async function clearBlankRun(folder: string): Promise<boolean> {
   for (const [name] of folderEntries) {
     for (const inside of await namesIn(join(folder, name))) await remove(join(folder, name, inside))
   }
-  for (const name of Object.values(runFiles)) await remove(join(folder, name))
+  const copies = (await namesIn(folder)).filter(isProgramCopy)
+  for (const name of [...Object.values(runFiles), ...copies]) await remove(join(folder, name))
   return true
 }
 
 /** Whether a name in the folder is one that a run has before its first update. */
 async function isOfStart(folder: string, names: readonly string[], name: string): Promise<boolean> {
   if (name.startsWith(lockName) || isTemporary(name) || isNonFiniteBatch(name)) return true
+  if (isProgramCopy(name)) return true
   // Our settings are written when the folders are there: a file of that name alone is someone else's.
   if (name === runFiles.config) return folderEntries.every(([known, { made }]) => !made || names.includes(known))
   const path = join(folder, name)
