@@ -1,5 +1,7 @@
 /** How fast a run is, when it ends, and the line that says so. */
 
+import type { CorruptExample } from '../datasets/data-set.js'
+
 /** Reports over which the speed is taken: enough to even out, few enough to follow a change. */
 const windowReports = 50
 /** The first updates compile, allocate and fill caches; they say nothing about the rest. */
@@ -99,6 +101,20 @@ export function progressLine(values: ProgressValues, width = Number.POSITIVE_INF
   ].filter((part) => part !== '')
   while (parts.length > 1 && parts.join(' · ').length > width) parts.pop()
   return parts.join(' · ')
+}
+
+/** `3 examples could not be decoded and were skipped: a.jpg, b.jpg, c.jpg; the first because premature end`. */
+export function describeSkipped(skipped: readonly CorruptExample[], shown = 3): string {
+  const [first] = skipped
+  if (!first) return ''
+  const names = skipped.slice(0, shown).map(({ place }) => place)
+  const more = skipped.length > shown ? ` and ${skipped.length - shown} more` : ''
+  const what =
+    skipped.length === 1
+      ? '1 example could not be decoded and was'
+      : `${skipped.length} examples could not be decoded and were`
+  const because = skipped.length === 1 ? 'because' : 'the first because'
+  return `${what} skipped: ${names.join(', ')}${more}; ${because}: ${first.reason}`
 }
 
 function grouped(count: number): string {

@@ -73,17 +73,3 @@ function recordOf(line: string): CorruptExample[] {
     return []
   }
 }
-
-/** `3 examples could not be decoded and were skipped: a.jpg, b.jpg, c.jpg; the first because premature end`. */
-export function describeSkipped(skipped: readonly CorruptExample[], shown = 3): string {
-  const [first] = skipped
-  if (!first) return ''
-  const names = skipped.slice(0, shown).map(({ place }) => place)
-  const more = skipped.length > shown ? ` and ${skipped.length - shown} more` : ''
-  const what =
-    skipped.length === 1
-      ? '1 example could not be decoded and was'
-      : `${skipped.length} examples could not be decoded and were`
-  const because = skipped.length === 1 ? 'because' : 'the first because'
-  return `${what} skipped: ${names.join(', ')}${more}; ${because}: ${first.reason}`
-}

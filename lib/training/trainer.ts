@@ -317,7 +317,7 @@ export class Trainer implements AsyncDisposable {
   async #save(cure: StoppedRun['cure']): Promise<StoppedRun> {
     let failure: unknown
     // A run that has made no update is begun again as it was.
-    if (this.#step > 0) await this.checkpoint().catch((error: unknown) => (failure = error))
+    if (this.#step > 0 && !this.#closed) await this.checkpoint().catch((error: unknown) => (failure = error))
     this.#stopped = { step: this.#step, checkpoint: this.#saved?.path, failure, cure }
     return this.#stopped
   }

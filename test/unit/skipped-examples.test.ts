@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { CorruptExample } from '../../lib/datasets/data-set.js'
-import { describeSkipped, SkippedExamples } from '../../lib/training/skipped-examples.js'
+import { describeSkipped } from '../../lib/training/progress.js'
+import { SkippedExamples } from '../../lib/training/skipped-examples.js'
 
 let path: string
 beforeEach(async () => {
