@@ -123,9 +123,21 @@ export async function isLeftover(path: string): Promise<boolean> {
 
 /** Removes such a thing, be it a file or a folder. */
 export async function removeLeftover(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
+  await removeWhole(path).catch((error: unknown) => {
     throw writeFailure(path, error)
   })
+}
+
+/** In one step, or an empty folder would be there for a moment, whose name another process can take. */
+async function removeWhole(path: string): Promise<void> {
+  const aside = `${path}.${randomName()}`
+  try {
+    await rename(path, aside)
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return
+    throw error
+  }
+  await rm(aside, { recursive: true, force: true })
 }
 
 /** Puts a lock or a claim in place whole. False when there is one already. */
@@ -205,12 +217,10 @@ async function removeStale(path: string, token: string, mine: LockHolder): Promi
     // Nobody but us removes a lock of that token now; another one is none of our business.
     const text = await readHolder(path)
     if (text === undefined || (parseHolder(text)?.token ?? 'torn') !== token) return false
-    const aside = `${path}.${randomName()}`
-    await rename(path, aside)
-    await rm(aside, { recursive: true, force: true })
+    await removeWhole(path)
     return true
   } finally {
-    await rm(claim, { recursive: true, force: true })
+    await removeWhole(claim)
   }
 }
 
