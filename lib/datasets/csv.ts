@@ -13,6 +13,10 @@ export interface CsvRecord {
 
 const [lineFeed, carriageReturn, quote, space, tab] = [10, 13, 34, 32, 9]
 
+/** Of a line: a network has no use for more columns. */
+export const mostCells = 1_000_000
+const longestCell = 2 ** 24
+
 /** A cell's text, or where in one we are. */
 type State = 'plain' | 'quoted' | 'after quote'
 
@@ -25,6 +29,8 @@ export class CsvReader {
   /** Of the cell under way, what came before `#from`. */
   #cell = ''
   #hasQuotes = false
+  /** Nothing but blanks is in the cell yet: a quote would begin it. */
+  #isBlank = true
   #line = 1
   #begun = 1
   #afterReturn = false
@@ -43,7 +49,11 @@ export class CsvReader {
     // What is plain is taken by the run, not by the character.
     let from = 0
     const take = (to: number): void => {
-      if (to > from) this.#cell += text.slice(from, to)
+      if (to <= from) return
+      this.#cell += text.slice(from, to)
+      if (this.#cell.length > longestCell) {
+        throw this.#invalid(`has a cell of more than ${longestCell} characters`, 'Does its quote end?')
+      }
     }
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i)
@@ -77,15 +87,18 @@ export class CsvReader {
           this.#cell += '"'
           this.#state = 'quoted'
         } else if (code !== space && code !== tab) {
-          throw this.#invalid(`has ${JSON.stringify(text[i])} after the quote that ends a cell`)
+          throw this.#invalid(
+            `has ${JSON.stringify(text[i])} after the quote that ends a cell`,
+            'Double a quote that is part of a cell.',
+          )
         }
         from = i + 1
-      } else if (code === quote && (this.#cell + text.slice(from, i)).trim() === '') {
+      } else if (this.#isBlank && code === quote) {
         this.#cell = ''
         this.#hasQuotes = true
         this.#state = 'quoted'
         from = i + 1
-      }
+      } else if (this.#isBlank && code !== space && code !== tab) this.#isBlank = false
     }
     if (this.#state !== 'after quote') take(text.length)
   }
@@ -103,8 +116,12 @@ export class CsvReader {
   }
 
   #endCell(): void {
+    if (this.#cells.length >= mostCells) {
+      throw this.#invalid(`has more than ${mostCells} cells`, 'Do its lines end?')
+    }
     this.#cells.push(this.#cell)
     this.#cell = ''
+    this.#isBlank = true
     this.#state = 'plain'
   }
 
@@ -119,12 +136,10 @@ export class CsvReader {
     if (!isEmpty) this.#use({ cells, line })
   }
 
-  #invalid(reason: string): DpmError {
-    return new DpmError(
-      'DPM_DATA_INVALID',
-      `Line ${this.#line} of ${this.#place} ${reason}. Double a quote that is part of a cell.`,
-      { details: { path: this.#place, line: this.#line } },
-    )
+  #invalid(reason: string, cure: string): DpmError {
+    return new DpmError('DPM_DATA_INVALID', `Line ${this.#line} of ${this.#place} ${reason}. ${cure}`, {
+      details: { path: this.#place, line: this.#line },
+    })
   }
 }
 
@@ -146,7 +161,8 @@ export function parseCsv(text: string, separator: string, place: string): NamedR
   reader.end()
   const [first, ...body] = records
   const names = first?.cells.map((cell) => cell.trim()) ?? []
-  const repeated = names.find((name, index) => name === '' || names.indexOf(name) !== index)
+  const seen = new Set<string>()
+  const repeated = names.find((name) => name === '' || seen.size === seen.add(name).size)
   if (repeated !== undefined) {
     throw new DpmError(
       'DPM_DATA_INVALID',

@@ -1,7 +1,8 @@
 /** Numbers as tables write them, and what else stands where a number should be. */
 
-const withPoint = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
-const withComma = /^[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?$/
+// No digit can be matched in two ways: a cell of a million digits takes no longer than a million cells.
+const withPoint = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/
+const withComma = /^[+-]?(?:\d+(?:,\d*)?|,\d+)(?:[eE][+-]?\d+)?$/
 const thousands = /^[+-]?[1-9]\d{0,2}(?:,\d{3})+$/
 const missing = /^(?:|n\/?a|<na>|#n\/a|nan|null|none|nil|missing|-|--|\?|\.)$/i
 

@@ -6,6 +6,7 @@ import { DpmError, throwIfAborted } from '../errors.js'
 import { nearest } from '../options/options.js'
 import { pathOption } from '../options/path-option.js'
 import { allocate } from './allocate.js'
+import { mostCells } from './csv.js'
 import { defineDataSet } from './define-data-set.js'
 import { readDelimited } from './delimited.js'
 import { NpyFile } from './npy.js'
@@ -122,7 +123,7 @@ function chosenColumns(settings: TableSettings, cells: Cells, classColumn: numbe
     const none = names.length === 0 ? 'no columns' : 'no column but its classes'
     throw new DpmError('DPM_DATA_INVALID', `${file} has ${none}.`)
   }
-  const without = chosen.find((column) => unnamed.includes(column))
+  const without = unnamed.find((column) => column !== classColumn)
   if (without === undefined) return chosen
   throw new DpmError(
     'DPM_DATA_INVALID',
@@ -152,6 +153,9 @@ const readNpy: Read = async ({ file }, signal) => {
     // Nothing in the file says that a name for each of so many columns is meant.
     if (length * width === 0) {
       throw new DpmError('DPM_DATA_INVALID', `${file} has no ${length === 0 ? 'rows' : 'columns'}.`)
+    }
+    if (width > mostCells) {
+      throw new DpmError('DPM_DATA_INVALID', `Expected at most ${mostCells} columns in ${file} but it has ${width}.`)
     }
     const values = await array.readNumbers(signal)
     return {

@@ -46,9 +46,10 @@ describe('npy', () => {
     ['(1000000000, 0)', 'has no columns'],
     ['(0,)', 'has no rows'],
     ['(2, 0, 3)', 'it has shape 2×0×3'],
+    ['(1, 3000000)', 'Expected at most 1000000 columns', 24_000_000],
     ['(1000000000000,)', 'asks for 8000000000128 bytes but it has 128'],
-  ])('of shape %s is refused at once', async (shape, message) => {
-    const file = put('empty.npy', npy("'<f8'", shape))
+  ] as readonly [string, string, number?][])('of shape %s is refused at once', async (shape, message, bytes = 0) => {
+    const file = put('empty.npy', npy("'<f8'", shape, new Uint8Array(bytes)))
     const begun = performance.now()
     await expect(open({ kind: 'table', file })).rejects.toThrow(message)
     expect(performance.now() - begun).toBeLessThan(2000)
@@ -99,6 +100,24 @@ describe('npy', () => {
     await expect(NpyFile.open(put('other.npy', 'PK\x03\x04 and so on'))).rejects.toThrow('zip archive')
     await expect(open({ kind: 'table', file: 'a.npz' })).rejects.toThrow('save one with `numpy.save`')
     await expect(open({ kind: 'table', file: 'a.xlsx' })).rejects.toThrow('Save the sheet as CSV')
+  })
+})
+
+describe('text that costs more than its length', () => {
+  const million = 1_000_000
+
+  test.each([
+    ['digits that end in a letter', `x\n${'1'.repeat(million)}z\n`, 'Expected a finite number'],
+    ['quotes inside a cell', `x\na${'"'.repeat(million)}\n`, 'Expected a finite number'],
+    ['a line of separators', `${','.repeat(million)}\n1\n`, 'more than 1000000 cells'],
+    ['a cell without end', `x\n"${'12345678'.repeat(2 ** 21)}\n1`, 'Does its quote end?'],
+    ['thousands', `x;y\n1${',000'.repeat(million / 4)}z;1\n`, 'Expected a finite number'],
+    ['names and none', `${'a,'.repeat(200)}${','.repeat(30_000)}b\n${'1,'.repeat(30_200)}1\n`, 'there are two "a"'],
+    ['cells of blanks', `x\n${' '.repeat(million)}z\n`, 'Expected a finite number'],
+  ])('%s is refused in time', async (_, text, message) => {
+    const begun = process.cpuUsage()
+    await expect(open({ kind: 'table', file: put('costly.csv', text) })).rejects.toThrow(message)
+    expect(process.cpuUsage(begun).user / 1e6).toBeLessThan(5)
   })
 })
 
