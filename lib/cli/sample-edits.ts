@@ -3,6 +3,8 @@ import type { Command } from 'commander'
 import { DpmError } from '../errors.js'
 import type { Diffusion } from '../generation/diffusion.js'
 import { dealClasses, type GenerateOptions } from '../generation/generate.js'
+import type { Images } from '../images/image-batch.js'
+import type { PictureShape } from '../images/read-picture.js'
 import { finiteNumber, type TrustFlags } from './flags.js'
 import { classesOf } from './sample-classes.js'
 
@@ -28,7 +30,7 @@ export function addEditFlags(command: Command): Command {
     .option('--image <file>', 'begin with this picture, mixed with noise, instead of noise alone')
     .option('--strength <share>', 'how far back --image goes: 1 all the way to noise', finiteNumber, 0.6)
     .option('--known <file>', 'keep this picture where --mask is black, and draw where it is white')
-    .option('--mask <file>', 'where to draw: white; black is kept')
+    .option('--mask <file>', 'where to draw: white; black is kept, grey blends; of the same sides as --known')
     .option('--low-resolution <file>', 'the picture that a super-resolution model makes larger')
     .option('--between <keys>', 'two noise keys, such as 3,7: draws --count images on the way from one to the other')
     .option('--weaker <run>', 'guide away from this weaker model instead of the unconditional one (autoguidance)')
@@ -49,11 +51,21 @@ export interface Edits extends Disposable {
 }
 
 /** Reads the pictures and models that the flags name. @throws DpmError naming the flags that do not fit together. */
-export async function resolveEdits(model: Diffusion, flags: EditFlags, base: GenerateOptions): Promise<Edits> {
+export async function resolveEdits(
+  model: Diffusion,
+  flags: EditFlags,
+  base: GenerateOptions,
+  note: (text: string) => void,
+): Promise<Edits> {
   if ((flags.known === undefined) !== (flags.mask === undefined)) {
     throw new DpmError('DPM_INVALID_OPTION', '--known and --mask belong together: what to keep, and where to draw.')
   }
-  const { readPicture } = await import('../images/read-picture.js')
+  const { imageOf, notesOf, openPictureFile } = await import('../images/read-picture.js')
+  const read = async (path: string, wanted: PictureShape, name: string): Promise<Images> => {
+    const file = await openPictureFile(path)
+    for (const text of notesOf(file, wanted, name)) note(text)
+    return imageOf(file, wanted)
+  }
   const { image: shape } = model
   const trust = flags.trustTorchScript ?? false
   const held: Disposable[] = []
@@ -61,19 +73,18 @@ export async function resolveEdits(model: Diffusion, flags: EditFlags, base: Gen
   if (flags.allowSignal) options.allowSignal = true
   try {
     if (flags.image !== undefined) {
-      options.image = { images: await readPicture(flags.image, shape), strength: flags.strength }
+      options.image = { images: await read(flags.image, shape, '--image'), strength: flags.strength }
     }
     if (flags.known !== undefined && flags.mask !== undefined) {
-      const mask = await readPicture(flags.mask, { ...shape, channels: 1 }, 'nearest')
-      options.inpaint = {
-        known: await readPicture(flags.known, shape),
-        mask: Float64Array.from(mask.data, (byte) => byte / 255),
-      }
+      const { readMasked } = await import('../images/read-mask.js')
+      const { known, mask, notes } = await readMasked(flags.known, flags.mask, shape)
+      for (const text of notes) note(text)
+      options.inpaint = { known, mask }
     }
     if (flags.lowResolution !== undefined) {
       const { condition, conditionChannels } = model.source
       const wanted = condition?.picture ?? { ...shape, channels: conditionChannels || shape.channels }
-      options.lowResolution = await readPicture(flags.lowResolution, wanted)
+      options.lowResolution = await read(flags.lowResolution, wanted, '--low-resolution')
     }
     if (flags.between !== undefined) {
       const keys = flags.between.split(',').map(Number)

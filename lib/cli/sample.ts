@@ -65,6 +65,9 @@ larger --count, goes on behind those that are in the folder. samples.json there 
 refused. --first 10000 draws images 10000, 10001, …: another process may draw those before. Pictures, tables and animations that are
 there are replaced.
 
+Of a picture the middle of the model's proportions is taken, turned as its orientation says; a mask lies on its picture and is cropped with
+it. Of transparent pixels the colour is white.
+
 What is not given is taken from the run's own previews, or from how an imported model is sampled. Image k of a seed is the same however many are drawn; with
 --chunk to the last bit.`
 
@@ -123,7 +126,7 @@ async function run(path: string, flags: SampleFlags): Promise<void> {
         trust: flags.trustTorchScript ?? false,
       })
       const { options: asked, columns } = await resolveOptions(model, stored.previews, flags)
-      using edits = await resolveEdits(model, flags, asked)
+      using edits = await resolveEdits(model, flags, asked, (text) => line.print(text))
       const options = { ...asked, ...edits.options, count: asked.count, seed: asked.seed }
       const steps = model.stepsOf(options)
       line.print(`${stored.name}${describe(model, options, steps)}`)

@@ -18,6 +18,8 @@ export const defaultMaxPixels = 2 ** 26
 export interface DecodeSettings {
   /** Height and width of the result, pixels. */
   readonly size: number
+  /** Width, of a result that is not square. */
+  readonly width?: number
   /** 1: luminance; 3: sRGB. */
   readonly channels: 1 | 3
   readonly fit: (typeof imageFits)[number]
@@ -137,12 +139,12 @@ async function decode(
 }
 
 async function resized(picture: Sharp, settings: DecodeSettings): Promise<Uint8Array> {
-  const { size, channels, background, grey = 'luminance' } = settings
+  const { size, width = size, channels, background, grey = 'luminance' } = settings
   const isLuma = channels === 1 && grey === 'luma'
   const decoded = isLuma ? 3 : channels
   // Sharp resizes with premultiplied alpha, so what transparent pixels hide does not bleed into the edges.
   const { data, info } = await picture
-    .resize(size, size, {
+    .resize(width, size, {
       fit: sharpFits[settings.fit],
       position: 'centre',
       kernel: settings.kernel,
@@ -153,10 +155,10 @@ async function resized(picture: Sharp, settings: DecodeSettings): Promise<Uint8A
     .toColourspace(decoded === 1 ? 'b-w' : 'srgb')
     .raw()
     .toBuffer({ resolveWithObject: true })
-  if (info.channels !== decoded || info.width !== size || info.height !== size) {
+  if (info.channels !== decoded || info.width !== width || info.height !== size) {
     throw new DpmError(
       'DPM_INTERNAL',
-      `The picture became ${info.height}×${info.width}×${info.channels} where ${size}×${size}×${decoded} was asked for.`,
+      `The picture became ${info.height}×${info.width}×${info.channels} where ${size}×${width}×${decoded} was asked for.`,
     )
   }
   return isLuma ? lumaOf(data) : data
