@@ -80,6 +80,16 @@ describe('import', () => {
     }
   })
 
+  test('settings in a file name no program', async () => {
+    const program = {
+      ...metadata,
+      model: JSON.stringify({ ...model, network: { kind: 'torch-script', file: 'module.pt' } }),
+    }
+    const source = await write('program.safetensors', tensors, program)
+    const error = await rejected(importCheckpoint(source, { out: join(folder, 'program-imported.safetensors') }))
+    expect(error.message).toMatch(/names a file of a program as its network, "module\.pt"/)
+  })
+
   test('settings that the file does not hold come from --set', async () => {
     const source = await write('bare.safetensors', tensors, {})
     const out = join(folder, 'bare-imported.safetensors')

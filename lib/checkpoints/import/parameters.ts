@@ -3,8 +3,10 @@
  * the settings), or a file made elsewhere, whose settings are then given with `--set network.kind=…`.
  */
 import * as z from 'zod'
+import { DpmError } from '../../errors.js'
 import { parseJson } from '../../files/parse-json.js'
 import { parseOptions } from '../../options/options.js'
+import { show } from '../../show.js'
 import { type TensorArchive, under, type Weights } from '../archives/tensor-archive.js'
 import { unwrapped } from './copies.js'
 import { defineImport, type ImportedModel } from './define-import.js'
@@ -24,8 +26,21 @@ export const parameters = defineImport({
   },
   async read(source) {
     const archive = await source.archive()
+    const stored = parseOptions(
+      storedSchema,
+      storedJson(archive, 'model', {}),
+      `the metadata "model" of ${source.path}`,
+    )
+    // A module is a program: a file of weights does not choose one.
+    if ('file' in stored.network) {
+      throw new DpmError(
+        'DPM_FILE_INVALID',
+        `${JSON.stringify(source.path)} names a file of a program as its network, ${show(stored.network['file'])}, and weights are not imported into one. Open that with \`Network.fromTorchScript\` where you trust it.`,
+        { details: { path: source.path } },
+      )
+    }
     const model = {
-      ...parseOptions(storedSchema, storedJson(archive, 'model', {}), `the metadata "model" of ${source.path}`),
+      ...stored,
       image: storedJson(archive, 'image', {}),
       classes: storedJson(archive, 'classes', []),
       step: storedJson(archive, 'step', 0),
