@@ -18,6 +18,7 @@ import { dataSchema, openDataSet } from '../../lib/datasets/list.js'
 import { NpyFile } from '../../lib/datasets/npy.js'
 import { openZip } from '../../lib/files/zip-archive.js'
 import { networkSchema } from '../../lib/networks/list.js'
+import { checkModuleFile } from '../../lib/networks/module-file.js'
 import { parseOptions } from '../../lib/options/options.js'
 import { craft } from './crafted-zip.js'
 import { mutatedData } from './mutated-data.js'
@@ -194,6 +195,15 @@ export const mutatedFormats: readonly MutatedFormat[] = [
     name: 'PyTorch before 1.6',
     make: () => fixture('torch-files/training-legacy.pt'),
     read: readArchive(openTorchLegacy),
+  },
+  {
+    // What is looked at before libtorch is handed it; its own reading is `test/slow/module-mutations.test.ts`.
+    name: 'TorchScript',
+    make: () => fixture('torch-script/unnamed.pt'),
+    read: async (path) => {
+      await checkModuleFile(path)
+      return 0
+    },
   },
   { name: 'milestones', make: async () => milestone(), read: recogniseWeights },
   {
