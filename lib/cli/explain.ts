@@ -12,6 +12,7 @@ interface ExplainFlags extends CommonFlags {
   readonly file?: string
   readonly steps: number
   readonly spacing?: string
+  readonly finalLevel?: string
   readonly guidance?: number
   readonly inpaint?: boolean
   readonly set?: readonly Assignment[]
@@ -34,6 +35,7 @@ export function explainCommand(): Command {
     .option('--file <program>', 'a program as --json printed it, instead of a sampler')
     .option('--steps <number>', 'steps of the sampler', wholeNumber(1), 5)
     .option('--spacing <name>', 'how the levels of the steps are spread')
+    .option('--final-level <name>', 'where the run ends: clean, least-noise or least-noise-over-alpha')
     .option('--guidance <scale>', 'classifier-free guidance', finiteNumber)
     .option('--inpaint', 'with what is known of an image put back after every step')
     .addOption(
@@ -67,7 +69,8 @@ async function recorded(sampler: string, flags: ExplainFlags): Promise<Program> 
   const { parseDiffusion, createProcess } = await import('../diffusion/diffusion-options.js')
   const { createGuidance, parseGuidance } = await import('../diffusion/guidance/list.js')
   const { isLearned } = await import('../diffusion/posterior.js')
-  const { selectLevels } = await import('../sampling/levels.js')
+  const { finalLevelSchema, finalScale, selectLevels } = await import('../sampling/levels.js')
+  const { parseOptions } = await import('../options/options.js')
   const { parseSpacing } = await import('../sampling/spacings/list.js')
   const ofProcess = (assignment: Assignment): boolean => assignment.path[0] === 'diffusion'
   const changes = flags.set ?? []
@@ -80,10 +83,13 @@ async function recorded(sampler: string, flags: ExplainFlags): Promise<Program> 
     ) as never,
     'the sampler and --set',
   )
+  const finalLevel = parseOptions(finalLevelSchema, flags.finalLevel ?? 'clean', '--final-level')
   return recordSampler(settings, {
+    finalScale: finalScale(process.schedule, finalLevel),
     schedule: process.schedule,
     levels: selectLevels(process.schedule, {
       steps: flags.steps,
+      finalLevel,
       spacing: flags.spacing === undefined ? undefined : parseSpacing(flags.spacing as never, '--spacing'),
     }),
     prediction: process.prediction,

@@ -34,6 +34,7 @@ interface SampleFlags extends CommonFlags, EditFlags, TrustFlags {
   readonly sampler?: string
   readonly steps?: number
   readonly spacing?: string
+  readonly finalLevel?: string
   readonly set?: readonly Assignment[]
   readonly seed: number | string
   readonly weights?: string
@@ -89,6 +90,10 @@ export function sampleCommand(): Command {
     )
     .option('--steps <number>', 'steps of the sampler', wholeNumber(1))
     .option('--spacing <name>', 'how the times of the steps are spread')
+    .option(
+      '--final-level <name>',
+      'where the run ends: clean, least-noise or least-noise-over-alpha (default: what the model names)',
+    )
     .addOption(setFlag('an option of the sampler, such as eta=1; may be given again'))
     .addOption(seedFlag('the noise is a function of it').default(0))
     .option('--weights <which>', 'trained, or the index of an averaged copy (default: the first)')
@@ -219,11 +224,15 @@ async function resolveOptions(model: Diffusion, previews: Previews, flags: Sampl
   const { network } = model.settings
   const { parseSampler } = await import('../sampling/samplers.js')
   const { parseSpacing } = await import('../sampling/spacings/list.js')
+  const { finalLevelSchema } = await import('../sampling/levels.js')
+  const { parseOptions } = await import('../options/options.js')
   const usual = usualSampling(model, previews)
   const isUsual = flags.sampler === undefined || flags.sampler === usual.sampler.kind
   // Another sampler need not do with the usual one's spacing, nor with as few steps.
   const usualSpacing = isUsual ? (usual.spacing ?? undefined) : undefined
   const spacing = flags.spacing === undefined ? usualSpacing : parseSpacing(flags.spacing as never, '--spacing')
+  const finalLevel =
+    flags.finalLevel === undefined ? undefined : parseOptions(finalLevelSchema, flags.finalLevel, '--final-level')
   const base = isUsual ? usual.sampler : { kind: flags.sampler }
   const sampler = parseSampler(assign(base as Record<string, unknown>, flags.set ?? []) as never, '--sampler and --set')
   const times = model.process.schedule.steps ?? usual.steps
@@ -245,6 +254,7 @@ async function resolveOptions(model: Diffusion, previews: Previews, flags: Sampl
       steps,
       spacing,
       first: flags.first,
+      finalLevel,
       seed: flags.seed,
       classes,
       guidance,

@@ -62,6 +62,19 @@ export function posterior(from: Level, to: Level): Posterior {
   }
 }
 
+/** Of a step that stays where it is, as the last of a run that ends with noise may. */
+const still: Posterior = { meanNoisy: 1, meanClean: 0, variance: 0, forwardVariance: 0 }
+
+/** The same for a step of a run, which may stay where it is. @throws DpmError DPM_INVALID_ARGUMENT when `to` is noisier. */
+export function stepPosterior(from: Level, to: Level): Posterior {
+  return staysAt(from, to) ? still : posterior(from, to)
+}
+
+/** Whether a step stays at a level that has noise. */
+export function staysAt(from: Level, to: Level): boolean {
+  return from.alpha === to.alpha && from.sigma === to.sigma && from.sigma > 0
+}
+
 /** The fixed variance of a sampling step by kind. */
 export const variances = {
   'fixed-small': (q) => q.variance,

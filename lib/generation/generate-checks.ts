@@ -11,6 +11,7 @@ export const generateChecks: Checks<GenerateOptions> = {
   sampler: checks.any,
   steps: checks.any,
   spacing: checks.any,
+  finalLevel: checks.any,
   seed: checks.any,
   classes: checks.list,
   guidance: checks.any,

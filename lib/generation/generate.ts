@@ -13,7 +13,7 @@ import { nameList, nearest } from '../options/options.js'
 import { type Seed, seedNumber } from '../options/seed.js'
 import { noisePurposes } from '../random/purposes.js'
 import { requireRoom } from '../room.js'
-import { selectLevels } from '../sampling/levels.js'
+import { type FinalLevel, finalScale, selectLevels } from '../sampling/levels.js'
 import type { Program } from '../sampling/program.js'
 import type { RecordContext } from '../sampling/recorder.js'
 import { lastLevels } from '../sampling/sample.js'
@@ -68,6 +68,11 @@ export interface GenerateOptions {
   /** Steps of the sampler; what the model names, else every time of a discrete schedule, 50 where time is continuous. */
   readonly steps?: number | undefined
   readonly spacing?: SpacingOptions | undefined
+  /**
+   * Where the run ends: at the clean image, or with x at the schedule's least noise, as it is or divided by its alpha; what the model
+   * names, else the clean image, when absent.
+   */
+  readonly finalLevel?: FinalLevel | undefined
   /** From 0 to 2^64 - 1; above 2^53 - 1 a bigint, or digits. 0 when absent. */
   readonly seed?: Seed | undefined
   /**
@@ -199,6 +204,7 @@ export function recordContext(source: Omit<Source, 'network'>, options: Generate
     guides: guides.map(({ scale = 1 }) => ({ scale })),
     start,
     inpaint: inpaint !== undefined,
+    finalScale: finalScale(process.schedule, options.finalLevel),
   }
 }
 

@@ -4,8 +4,8 @@
  *
  *     dy / du = y - clean
  *
- * from the first level of the run to the schedule's least noise (or the run's, where that is less), then x = clean. The run's
- * other levels do not matter.
+ * from the first level of the run to the schedule's least noise (or the run's, where that is less), then x = clean, unless the run
+ * ends with noise. The run's other levels do not matter.
  *
  * Where no signal is left at the first level u is infinite there. The way down to sigma / alpha = 1000, where the clean image has
  * hardly begun to depend on x, is then one step of x = alpha clean + (sigma / sigma_first) x: its error is of the order 1e-6.
@@ -43,7 +43,10 @@ export async function* adaptiveFlow(
   const [noisiest, leastOfRun] = [levels[0], levels.at(-2)]
   if (!noisiest || !leastOfRun) throw new DpmError('DPM_INTERNAL', 'A run has fewer than two levels.')
   const cleanest = schedule.level(schedule.cleanest)
-  const last = ratioOf(leastOfRun) < ratioOf(cleanest) ? leastOfRun : cleanest
+  const final = levels.at(-1)
+  const endsWithNoise = final !== undefined && final.sigma > 0
+  const least = ratioOf(leastOfRun) < ratioOf(cleanest) ? leastOfRun : cleanest
+  const last = endsWithNoise ? final : least
   const everyone = Array.from({ length: count }, (_, n) => n)
   const denoiseAll = (x: Float64Array, level: Level) => denoise(x, new Array<Level>(count).fill(level), everyone)
   let x = problem.x
@@ -57,6 +60,7 @@ export async function* adaptiveFlow(
     }
     x = yield* follow({ ...problem, x }, first, last, tableau, settings)
   }
+  if (endsWithNoise) return x
   const clean = await denoiseAll(x, last)
   yield { x: clean, clean, fraction: 1 }
   return clean

@@ -112,7 +112,10 @@ export async function* solveAdaptive(
   )
   for (let step = 1; ; step++) {
     const next = await solution.next()
-    if (next.done) return { data: Float64Array.from(next.value), evaluations: most() }
+    if (next.done) {
+      const { finalScale = 1 } = context
+      return { data: Float64Array.from(next.value, (value) => finalScale * value), evaluations: most() }
+    }
     yield { step, ...next.value, evaluations: most() }
   }
 }

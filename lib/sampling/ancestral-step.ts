@@ -19,6 +19,6 @@ export function ancestralStep(from: Level, to: Level, eta: number): AncestralSte
   const ratio = ratioOf(to)
   // 0 where no signal is left at the start: r_t is infinite there.
   const kept = (to.sigma * from.alpha) / (to.alpha * from.sigma)
-  const share = eta * Math.sqrt((1 - kept) * (1 + kept))
+  const share = eta * Math.sqrt(Math.max(0, (1 - kept) * (1 + kept)))
   return { down: ratio * Math.sqrt(1 - share * share), up: ratio * share }
 }

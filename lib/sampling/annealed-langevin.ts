@@ -14,7 +14,7 @@
  */
 import * as z from 'zod'
 import { ratioOf, requireSignal } from '../diffusion/schedule.js'
-import { expected } from '../errors.js'
+import { DpmError, expected } from '../errors.js'
 import { defineSampler, type SamplerVerbs } from './define-sampler.js'
 import { pairs } from './levels.js'
 
@@ -28,6 +28,12 @@ const annealedLangevinSchema = z.strictObject({
 export const annealedLangevin = defineSampler('annealed-langevin', annealedLangevinSchema, (x, verbs) => {
   const { levels, schedule, denoise, combine, noise, emit, options } = verbs
   requireSignal(schedule, 'Sampler "annealed-langevin"', 'Use a schedule that ends above 0, or another sampler.')
+  if (levels.at(-1)?.sigma !== 0) {
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      'Sampler "annealed-langevin" ends with noise by an option of its own: set `denoise` to false, and leave `finalLevel` out.',
+    )
+  }
   const share = shareOfScore(options.stepSize, verbs)
   let draw = 0
   for (const [from, to] of pairs(levels)) {

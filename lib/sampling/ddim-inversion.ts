@@ -29,6 +29,12 @@ export const ddimInversion = defineSampler(
         'Sampler "ddim-inversion" goes from an image to its noise: give the image as `initial`, without `image` and `inpaint`; or call `invert`.',
       )
     }
+    if (levels.at(-1)?.sigma !== 0) {
+      throw new DpmError(
+        'DPM_INVALID_OPTION',
+        'Sampler "ddim-inversion" goes from the clean image up: leave `finalLevel` out, or set it to "clean".',
+      )
+    }
     for (const [from, to] of pairs(levels.toReversed())) {
       const clean = denoise(x, to)
       // With noise = (x_s - alpha_t clean) / sigma_t, and q the ratio of sigma / alpha at s to that at t.

@@ -8,7 +8,7 @@
  * after the clip, as improved and guided diffusion have it, or the one before (`direction`), as diffusers has it.
  */
 import * as z from 'zod'
-import { posterior } from '../diffusion/posterior.js'
+import { stepPosterior } from '../diffusion/posterior.js'
 import { defineSampler } from './define-sampler.js'
 import { pairs } from './levels.js'
 
@@ -28,7 +28,7 @@ export const ddim = defineSampler(
     pairs(levels).forEach(([from, to], step) => {
       const { clean, unclipped } = denoiseUnclipped(x, from)
       const beside = direction === 'clipped' ? clean : unclipped
-      const q = posterior(from, to)
+      const q = stepPosterior(from, to)
       // sigma_s² - v = sigma_s² (1 - eta² beta_{t|s} / sigma_t²), in a form that does not cancel.
       const keep = (to.sigma / from.sigma) * Math.sqrt(1 - (eta * eta * q.forwardVariance) / (from.sigma * from.sigma))
       const drift = [

@@ -4,7 +4,7 @@
  *     x_s = mean of q(x_s | x_t, clean) + sqrt(variance) · noise, without noise in the last step.
  */
 import * as z from 'zod'
-import { posterior, varianceKinds } from '../diffusion/posterior.js'
+import { stepPosterior, varianceKinds } from '../diffusion/posterior.js'
 import { defineSampler } from './define-sampler.js'
 import { pairs } from './levels.js'
 
@@ -23,7 +23,7 @@ export const ddpm = defineSampler('ddpm', ddpmSchema, (x, verbs) => {
   const variance = options.variance === 'inherit' ? verbs.variance : options.variance
   pairs(levels).forEach(([from, to], step) => {
     const { clean, noise } = denoiseAncestral(x, from, to, { step, variance })
-    const q = posterior(from, to)
+    const q = stepPosterior(from, to)
     x = combine([[q.meanNoisy, x], [q.meanClean, clean], ...noise])
     x = emit(x, clean)
   })

@@ -12,6 +12,7 @@
 import * as z from 'zod'
 import { type Level, ratioOf, type Schedule } from '../diffusion/schedule.js'
 import { defineSampler } from './define-sampler.js'
+import { loweredOrder, lowerOrderFinalOption } from './dpm-multistep.js'
 import { gaussLegendre, lagrange } from './gauss-legendre.js'
 import { pairs } from './levels.js'
 import { type FlowPoint, flowPoint, flowTo, spansFiniteRatios } from './probability-flow.js'
@@ -26,21 +27,24 @@ const deisSchema = z.strictObject({
     .enum(variables)
     .default('log-ratio')
     .describe('what the noise is a polynomial of: the logarithm of sigma / alpha, or the time of the schedule'),
+  lowerOrderFinal: lowerOrderFinalOption.default(false),
 })
 
 export const deis = defineSampler('deis', deisSchema, (x, verbs) => {
   const { levels, schedule, combine, emit, options } = verbs
   const variable = variablesOf[options.variable]
+  const steps = levels.length - 1
   /** The newest first; without levels at which no signal is left, whose r is infinite. */
   let past: readonly FlowPoint[] = []
-  for (const [from, to] of pairs(levels)) {
+  pairs(levels).forEach(([from, to], step) => {
     const start = flowPoint(x, from, verbs)
     if (from.alpha > 0) past = [start, ...past].slice(0, options.order)
-    const used = spansFiniteRatios(from, to) ? past : past.slice(0, 1)
+    const order = options.lowerOrderFinal ? loweredOrder(options.order, step, steps) : options.order
+    const used = past.slice(0, spansFiniteRatios(from, to) ? order : 1)
     const weights = integrals(variable, schedule, used, to)
     const others = used.slice(1).map(({ direction }, j) => [weights[j] ?? 0, direction] as const)
     x = emit(combine(flowTo(start, to, others)), start.clean)
-  }
+  })
   return x
 })
 

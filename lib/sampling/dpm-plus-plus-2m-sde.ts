@@ -9,7 +9,7 @@
  */
 import * as z from 'zod'
 import { defineSampler } from './define-sampler.js'
-import { dpmMultistep } from './dpm-multistep.js'
+import { dpmMultistep, eulerAtFinalOption, lowerOrderFinalOption } from './dpm-multistep.js'
 import { etaOption, noiseScaleOption, solverOption } from './dpm-solver-numbers.js'
 
 const dpmPlusPlus2mSdeSchema = z.strictObject({
@@ -17,9 +17,11 @@ const dpmPlusPlus2mSdeSchema = z.strictObject({
   eta: etaOption,
   noiseScale: noiseScaleOption,
   solver: solverOption.default('midpoint'),
+  lowerOrderFinal: lowerOrderFinalOption.default(true),
+  eulerAtFinal: eulerAtFinalOption,
 })
 
 export const dpmPlusPlus2mSde = defineSampler('dpm++2m-sde', dpmPlusPlus2mSdeSchema, (x, verbs) => {
-  const { eta, noiseScale, solver } = verbs.options
-  return dpmMultistep(x, verbs, { order: 2, solver, eta, noiseScale })
+  const { kind: _, ...settings } = verbs.options
+  return dpmMultistep(x, verbs, { order: 2, ...settings })
 })

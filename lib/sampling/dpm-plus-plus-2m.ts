@@ -7,14 +7,17 @@
  */
 import * as z from 'zod'
 import { defineSampler } from './define-sampler.js'
-import { dpmMultistep } from './dpm-multistep.js'
+import { dpmMultistep, eulerAtFinalOption, lowerOrderFinalOption } from './dpm-multistep.js'
 import { solverOption } from './dpm-solver-numbers.js'
 
 const dpmPlusPlus2mSchema = z.strictObject({
   kind: z.literal('dpm++2m'),
   solver: solverOption.default('midpoint'),
+  lowerOrderFinal: lowerOrderFinalOption.default(true),
+  eulerAtFinal: eulerAtFinalOption,
 })
 
-export const dpmPlusPlus2m = defineSampler('dpm++2m', dpmPlusPlus2mSchema, (x, verbs) =>
-  dpmMultistep(x, verbs, { order: 2, solver: verbs.options.solver }),
-)
+export const dpmPlusPlus2m = defineSampler('dpm++2m', dpmPlusPlus2mSchema, (x, verbs) => {
+  const { kind: _, ...settings } = verbs.options
+  return dpmMultistep(x, verbs, { order: 2, ...settings })
+})

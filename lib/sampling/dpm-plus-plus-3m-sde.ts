@@ -10,7 +10,7 @@
  */
 import * as z from 'zod'
 import { defineSampler } from './define-sampler.js'
-import { curvatureOption, dpmMultistep, lowerOrderFinalOption } from './dpm-multistep.js'
+import { dpmMultistep, eulerAtFinalOption, lowerOrderFinalOption, sdeCurvatureOption } from './dpm-multistep.js'
 import { etaOption, noiseScaleOption, solverOption } from './dpm-solver-numbers.js'
 
 const dpmPlusPlus3mSdeSchema = z.strictObject({
@@ -18,8 +18,9 @@ const dpmPlusPlus3mSdeSchema = z.strictObject({
   eta: etaOption,
   noiseScale: noiseScaleOption,
   solver: solverOption.default('heun'),
-  curvature: curvatureOption,
+  curvature: sdeCurvatureOption,
   lowerOrderFinal: lowerOrderFinalOption.default(false),
+  eulerAtFinal: eulerAtFinalOption,
 })
 
 export const dpmPlusPlus3mSde = defineSampler('dpm++3m-sde', dpmPlusPlus3mSdeSchema, (x, verbs) => {

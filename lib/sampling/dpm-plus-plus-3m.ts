@@ -9,7 +9,7 @@
  */
 import * as z from 'zod'
 import { defineSampler } from './define-sampler.js'
-import { curvatureOption, dpmMultistep, lowerOrderFinalOption } from './dpm-multistep.js'
+import { curvatureOption, dpmMultistep, eulerAtFinalOption, lowerOrderFinalOption } from './dpm-multistep.js'
 import { solverOption } from './dpm-solver-numbers.js'
 
 const dpmPlusPlus3mSchema = z.strictObject({
@@ -17,9 +17,10 @@ const dpmPlusPlus3mSchema = z.strictObject({
   solver: solverOption.default('midpoint'),
   curvature: curvatureOption,
   lowerOrderFinal: lowerOrderFinalOption.default(true),
+  eulerAtFinal: eulerAtFinalOption,
 })
 
 export const dpmPlusPlus3m = defineSampler('dpm++3m', dpmPlusPlus3mSchema, (x, verbs) => {
-  const { solver, curvature, lowerOrderFinal } = verbs.options
-  return dpmMultistep(x, verbs, { order: 3, solver, curvature, lowerOrderFinal })
+  const { kind: _, ...settings } = verbs.options
+  return dpmMultistep(x, verbs, { order: 3, ...settings })
 })

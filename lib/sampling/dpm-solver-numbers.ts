@@ -44,7 +44,10 @@ function phiSeries(k: number, at: number): number {
   return sum
 }
 
-/** x_to = keep · x + constant · clean + slope · h clean' + curve · h² clean'' + spread · noise. */
+/**
+ * x_to = keep · x + constant · clean + slope · h clean' + curve · h² clean'' + spread · noise; of `noiseStep` with the noise in the
+ * place of the clean image.
+ */
 export interface DataStep {
   /** lambda_to - lambda_from. */
   readonly h: number
@@ -53,6 +56,8 @@ export interface DataStep {
   /** 0 where h is infinite, as is `curve`. */
   readonly slope: number
   readonly curve: number
+  /** `curve` with the sign that published code has wrong: it does not vanish with h. */
+  readonly mistakenCurve: number
   readonly spread: number
 }
 
@@ -69,6 +74,7 @@ export function dataStep(from: Level, to: Level, eta = 0): DataStep {
     constant: finite ? -to.alpha * Math.expm1(-span) : to.alpha - keep * from.alpha,
     slope: finite ? to.alpha * span * phi(2, -span) : 0,
     curve: finite ? to.alpha * span * phi(3, -span) : 0,
+    mistakenCurve: finite ? -to.alpha * (phi(2, -span) + 1 / 2) : 0,
     spread: eta === 0 ? 0 : to.sigma * Math.sqrt(-Math.expm1(-2 * eta * h)),
   }
 }
@@ -108,14 +114,15 @@ export function levelBetween(schedule: Schedule, from: Level, to: Level, share: 
   return Number.isFinite(h) ? schedule.atRatio(Math.exp(-(start + share * h))) : undefined
 }
 
-/** A clean image that was predicted before, and where. */
+/** What was predicted before, the clean image or the noise, and where. */
 export interface Prediction {
-  readonly clean: Value
+  readonly value: Value
   readonly lambda: number
 }
 
 /**
- * h clean' and h² clean'' at the newest of two or three predictions, from the parabola through them; of two, the line.
+ * h times the slope and h² times the curvature at the newest of two or three predictions, from the parabola through them; of two,
+ * the line.
  * @param points the newest first; each at a finite lambda
  */
 export function derivatives(
@@ -138,8 +145,8 @@ export function derivatives(
 /** factor · (a - b). */
 function difference(a: Prediction, b: Prediction, factor: number): Terms {
   return [
-    [factor, a.clean],
-    [-factor, b.clean],
+    [factor, a.value],
+    [-factor, b.value],
   ]
 }
 

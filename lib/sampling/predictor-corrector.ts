@@ -19,7 +19,7 @@
  * company; for one sample both are the same.
  */
 import * as z from 'zod'
-import { posterior, varianceKinds } from '../diffusion/posterior.js'
+import { stepPosterior, varianceKinds } from '../diffusion/posterior.js'
 import { type Level, requireSignal } from '../diffusion/schedule.js'
 import { DpmError } from '../errors.js'
 import { defineSampler, type SamplerVerbs, type Terms, type Value } from './define-sampler.js'
@@ -68,7 +68,7 @@ export const predictorCorrector = defineSampler('predictor-corrector', predictor
   const { levels, schedule, options } = verbs
   requireSignal(schedule, 'Sampler "predictor-corrector"', 'Use a schedule that ends above 0, or another sampler.')
   pairs(levels).forEach(([from, to], count) => {
-    const step = { from, to, shrink: from.alpha / to.alpha, variance: posterior(from, to).forwardVariance, count }
+    const step = { from, to, shrink: from.alpha / to.alpha, variance: stepPosterior(from, to).forwardVariance, count }
     const corrected = correctors[options.corrector](x, step, verbs)
     const moved = predictors[options.predictor](corrected.x, step, verbs)
     const clean = moved.clean ?? corrected.clean
@@ -97,7 +97,7 @@ const predictors: Record<Settings['predictor'], Mover> = {
   ancestral: (x, { from, to, count }, verbs) => {
     const variance = verbs.options.variance === 'inherit' ? verbs.variance : verbs.options.variance
     const { clean, noise } = verbs.denoiseAncestral(x, from, to, { step: count, variance })
-    const q = posterior(from, to)
+    const q = stepPosterior(from, to)
     return { x: verbs.combine([[q.meanNoisy, x], [q.meanClean, clean], ...noise]), clean }
   },
   none: (x) => ({ x, clean: undefined }),

@@ -5,7 +5,14 @@
 import type * as z from 'zod'
 import type { ClipSettings } from '../diffusion/diffusion-options.js'
 import type { Guidance, GuidanceCondition, GuidanceEvaluation } from '../diffusion/guidance/guidance.js'
-import { isLearned, learnedLogVariances, posterior, type VarianceKind, variances } from '../diffusion/posterior.js'
+import {
+  isLearned,
+  learnedLogVariances,
+  staysAt,
+  stepPosterior,
+  type VarianceKind,
+  variances,
+} from '../diffusion/posterior.js'
 import type { Prediction } from '../diffusion/prediction.js'
 import type { Level, Schedule } from '../diffusion/schedule.js'
 import type { Labeller } from '../diffusion/time-label.js'
@@ -28,8 +35,10 @@ export type Start = (typeof starts)[number]
 /** What a recording needs besides the sampler's own settings. */
 export interface RecordContext {
   readonly schedule: Schedule
-  /** From the noisiest level to the clean one: see `selectLevels`. */
+  /** From the noisiest level to the clean one, or to the schedule's least noise: see `selectLevels`. */
   readonly levels: readonly Level[]
+  /** What x at the last level is multiplied by at the end of the run; 1 when absent. */
+  readonly finalScale?: number | undefined
   readonly prediction: Prediction
   /** The number by which the network is told a level's time. */
   readonly label: Labeller
@@ -52,7 +61,8 @@ export interface RecordContext {
 
 /**
  * The program of a run.
- * @throws DpmError DPM_INVALID_ARGUMENT when the levels do not go down to the clean one, or a coefficient is not finite.
+ * @throws DpmError DPM_INVALID_ARGUMENT when the levels do not go down to the clean one or the schedule's least noise, or a coefficient
+ *   is not finite.
  */
 export function record<Schema extends KindSchema>(
   sampler: RecordedSampler<Schema>,
@@ -69,9 +79,9 @@ export function recordValues<Schema extends KindSchema>(
   context: RecordContext,
 ): Program {
   const last = context.levels.at(-1)
-  if (context.levels.length < 2 || last?.sigma !== 0) {
+  if (context.levels.length < 2 || !last || !isEnd(last, context.schedule)) {
     throw expected(
-      'levels that end with the clean one (sigma 0)',
+      "levels that end with the clean one (sigma 0) or the schedule's least noise",
       'levels',
       context.levels.map(({ time }) => time),
     )
@@ -81,6 +91,12 @@ export function recordValues<Schema extends KindSchema>(
   const program = recording.program(sampler.name, output)
   validateProgram(program)
   return program
+}
+
+function isEnd(level: Level, schedule: Schedule): boolean {
+  if (level.sigma === 0) return true
+  const { alpha, sigma } = schedule.level(schedule.cleanest)
+  return level.alpha === alpha && level.sigma === sigma
 }
 
 class Recording {
@@ -151,7 +167,9 @@ class Recording {
       input: (name) => this.input(name),
       emit: (x, clean) => {
         this.#steps += 1
-        const edited = this.#context.inpaint ? this.#withKnown(x) : x
+        const kept = this.#context.inpaint ? this.#withKnown(x) : x
+        const isLast = this.#steps === levels.length - 1
+        const edited = isLast ? this.#combine([[this.#context.finalScale ?? 1, kept]]) : kept
         this.#instructions.push({ op: 'emit', x: this.#at(edited), clean: this.#at(clean), step: this.#steps })
         return edited
       },
@@ -253,8 +271,8 @@ class Recording {
   }
 
   #ancestralNoise({ variance }: Outputs, from: Level, to: Level, step: number, kind: VarianceKind): Terms {
-    if (!(to.sigma > 0)) return []
-    const q = posterior(from, to)
+    if (!(to.sigma > 0) || staysAt(from, to)) return []
+    const q = stepPosterior(from, to)
     if (!isLearned(kind)) return [[Math.sqrt(variances[kind](q)), this.#noise(step, 'step')]]
     if (!variance) throw new DpmError('DPM_INTERNAL', 'A learned variance was not evaluated.')
     const { middle, halfRange } = learnedLogVariances[kind](q)

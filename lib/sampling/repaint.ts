@@ -12,7 +12,7 @@
  * The run has to be one that paints (`inpaint`): `known` is an image of x's shape, `mask` 1 where x is to be drawn.
  */
 import * as z from 'zod'
-import { posterior, varianceKinds } from '../diffusion/posterior.js'
+import { stepPosterior, varianceKinds } from '../diffusion/posterior.js'
 import { DpmError } from '../errors.js'
 import { defineSampler } from './define-sampler.js'
 
@@ -45,7 +45,7 @@ export const repaint = defineSampler('repaint', repaintSchema, (x, verbs) => {
     const [here, there] = [levels[from], levels[to]]
     if (!here || !there) throw new DpmError('DPM_INTERNAL', `The walk of repaint has no level ${from} or ${to}.`)
     if (back) {
-      const deviation = Math.sqrt(posterior(there, here).forwardVariance)
+      const deviation = Math.sqrt(stepPosterior(there, here).forwardVariance)
       x = combine([
         [there.alpha / here.alpha, x],
         [deviation, noise(returns++, 'churn')],
@@ -53,7 +53,7 @@ export const repaint = defineSampler('repaint', repaintSchema, (x, verbs) => {
       continue
     }
     const ancestral = denoiseAncestral(x, here, there, { step: steps++, variance })
-    const q = posterior(here, there)
+    const q = stepPosterior(here, there)
     const drawn = combine([[q.meanNoisy, x], [q.meanClean, ancestral.clean], ...ancestral.noise])
     const left = (visitsLeft.get(to) ?? 1) - 1
     visitsLeft.set(to, left)

@@ -19,7 +19,7 @@ import { normals } from '../random/philox.js'
 import { type NoisePurpose, purposeOf } from '../random/purposes.js'
 import { requireRoom } from '../room.js'
 import { solveAdaptive } from './adaptive.js'
-import { selectLevels } from './levels.js'
+import { type FinalLevel, finalScale, selectLevels } from './levels.js'
 import type { Condition, Program } from './program.js'
 import type { RecordContext } from './recorder.js'
 import { type ReferenceGuide, type ReferenceStep, referenceSteps } from './reference-executor.js'
@@ -66,6 +66,8 @@ export interface SampleOptions {
   /** Number of steps; all times of a discrete schedule when absent. */
   readonly steps?: number | undefined
   readonly spacing?: SpacingOptions | undefined
+  /** Where the run ends; at the clean image when absent. */
+  readonly finalLevel?: FinalLevel | undefined
   /** x at the first level, N × elements; keyed normals when absent. */
   readonly initial?: ArrayLike<number> | undefined
   /** Replaces the keyed normals of a draw 0, 1, 2 … of a purpose, N × elements. */
@@ -158,6 +160,7 @@ export async function* sampleSteps(given: SampleOptions): AsyncGenerator<Referen
     guides: guides.map(({ scale = 1 }) => ({ scale })),
     start,
     inpaint: inpaint !== undefined,
+    finalScale: finalScale(schedule, options.finalLevel),
   }
   const x = options.initial ?? initialNoise(seed, samples, elements)
   const definition = samplerDefinition(settings)
@@ -270,6 +273,7 @@ const sampleChecks: Checks<SampleOptions> = {
   schedule: checks.any,
   steps: checks.any,
   spacing: checks.any,
+  finalLevel: checks.any,
   initial: checks.numbers,
   noise: checks.callback,
   seed: checks.any,

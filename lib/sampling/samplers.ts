@@ -12,11 +12,16 @@ import { deis } from './deis.js'
 import { dpmPlusPlus2m } from './dpm-plus-plus-2m.js'
 import { dpmPlusPlus2mSde } from './dpm-plus-plus-2m-sde.js'
 import { dpmPlusPlus2s } from './dpm-plus-plus-2s.js'
+import { dpmPlusPlus2sAncestral } from './dpm-plus-plus-2s-ancestral.js'
 import { dpmPlusPlus3m } from './dpm-plus-plus-3m.js'
 import { dpmPlusPlus3mSde } from './dpm-plus-plus-3m-sde.js'
 import { dpmPlusPlusSde } from './dpm-plus-plus-sde.js'
+import { dpmSinglestep } from './dpm-singlestep.js'
 import { dpmSolver2 } from './dpm-solver-2.js'
+import { dpmSolver2m } from './dpm-solver-2m.js'
+import { dpmSolver2mSde } from './dpm-solver-2m-sde.js'
 import { dpmSolver3 } from './dpm-solver-3.js'
+import { dpmSolver3m } from './dpm-solver-3m.js'
 import { dpm2 } from './dpm2.js'
 import { dpm2Ancestral } from './dpm2-ancestral.js'
 import { edm } from './edm.js'
@@ -54,7 +59,12 @@ export const samplers = {
   deis,
   'dpm-solver-2': dpmSolver2,
   'dpm-solver-3': dpmSolver3,
+  'dpm-solver-2m': dpmSolver2m,
+  'dpm-solver-3m': dpmSolver3m,
+  'dpm-solver-2m-sde': dpmSolver2mSde,
+  'dpm-singlestep': dpmSinglestep,
   'dpm++2s': dpmPlusPlus2s,
+  'dpm++2s-ancestral': dpmPlusPlus2sAncestral,
   'dpm++2m': dpmPlusPlus2m,
   'dpm++3m': dpmPlusPlus3m,
   'dpm++sde': dpmPlusPlusSde,

@@ -1,5 +1,6 @@
 /** How a model is sampled where a caller says nothing: kept with the model, as its maker recommends it. */
 import * as z from 'zod'
+import { type FinalLevel, finalLevelSchema } from './levels.js'
 import { type SamplerOptions, samplerSchema } from './samplers.js'
 import { parseSpacing, type SpacingOptions, spacingDefinition, spacingSchema } from './spacings/list.js'
 
@@ -15,6 +16,11 @@ export const samplingSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('how the levels of the steps are spread; null: trailing, or uniform where time is continuous'),
+  finalLevel: finalLevelSchema
+    .default('clean')
+    .describe(
+      "where a run ends: the clean image; or x at the schedule's least noise, as it is or divided by its alpha (diffusers' final_sigmas_type sigma_min, set_alpha_to_one false)",
+    ),
 })
 export type SamplingSettings = z.output<typeof samplingSchema>
 
@@ -22,22 +28,24 @@ interface SamplingOptions {
   readonly sampler?: SamplerOptions | undefined
   readonly steps?: number | undefined
   readonly spacing?: SpacingOptions | undefined
+  readonly finalLevel?: FinalLevel | undefined
 }
 
 /**
- * The options with what the model says for those that are absent. Steps and spacing are meant for the model's own sampler:
- * a call that names another takes neither.
+ * The options with what the model says for those that are absent. Steps, spacing and final level are meant for the model's own
+ * sampler: a call that names another takes none of them.
  */
 export function withDefaults<Options extends SamplingOptions>(
   options: Options,
   sampling: SamplingSettings | undefined,
 ): Options {
-  const { sampler, steps, spacing } = options
+  const { sampler, steps, spacing, finalLevel } = options
   if (!sampling || (sampler !== undefined && kindOf(sampler) !== (sampling.sampler?.kind ?? 'ddim'))) return options
   return {
     ...options,
     sampler: sampler ?? sampling.sampler ?? undefined,
     spacing: spacing ?? sampling.spacing ?? undefined,
+    finalLevel: finalLevel ?? sampling.finalLevel,
     steps: steps ?? (namesSteps(spacing) ? undefined : (sampling.steps ?? undefined)),
   }
 }

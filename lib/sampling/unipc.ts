@@ -1,10 +1,14 @@
 /**
- * UniPC (Zhao et al. 2023, arXiv 2302.04867), in the clean image, of orders 1 to 3. With h = lambda_t - lambda_s, the
+ * UniPC (Zhao et al. 2023, arXiv 2302.04867), of orders 1 to 3, in the clean image or in the noise. In the clean image, with h = lambda_t - lambda_s, the
  * differences D_k = (clean_k - clean_s) / r_k to the predictions before, r_k = (lambda_k - lambda_s) / h, and for the
  * corrector also to the one at t, whose r is 1:
  *
  *     x_t = sigma_t / sigma_s x_s + alpha_t (1 - e^(-h)) clean_s - alpha_t B · sum of a_k D_k
  *     sum over k of r_k^(i-1) a_k = i! z phi_{i+1}(z) / B,   z = -h,   i = 1 … number of differences
+ *
+ * In the noise (`form`, the paper's first), with D_k the differences of noises,
+ *
+ *     x_t = alpha_t / alpha_s x_s - sigma_t (e^h - 1) noise_s - sigma_t B · sum of a_k D_k,   z = h.
  *
  * B is z (`bh1`) or e^z - 1 (`bh2`). It tells only where the one number a is set to 1/2 instead of solved for, as the paper
  * does for the predictor of order 2 and the corrector of order 1.
@@ -16,6 +20,7 @@
 import * as z from 'zod'
 import type { Level } from '../diffusion/schedule.js'
 import { defineSampler, type Terms, type Value } from './define-sampler.js'
+import { type SolverForm, solverForms } from './dpm-multistep.js'
 import { dataStep, lambdaOf, type Prediction, phi } from './dpm-solver-numbers.js'
 import { pairs } from './levels.js'
 
@@ -33,6 +38,15 @@ const unipcSchema = z.strictObject({
     .default('bh2')
     .describe("the paper's B(h): bh1 for runs without guidance, bh2 otherwise"),
   corrector: z.boolean().default(true).describe('correct each step with the prediction of the next'),
+  uncorrected: z
+    .array(z.int().min(0).max(1_000_000))
+    .max(1_000_000)
+    .default([])
+    .describe('steps, counted from 0, that are not corrected all the same'),
+  form: z
+    .enum(Object.keys(solverForms) as [SolverForm, ...SolverForm[]])
+    .default('clean')
+    .describe('what is interpolated: the clean image that the network predicts, or the noise'),
   lowerOrderFinal: z.boolean().default(true).describe('no order above the number of steps that are left'),
 })
 
@@ -40,44 +54,72 @@ const unipcSchema = z.strictObject({
 interface Taken {
   readonly x: Value
   readonly from: Level
+  /** Its count from the start of the run. */
+  readonly step: number
   /** The newest first. */
   readonly known: readonly Prediction[]
 }
 
-export const unipc = defineSampler('unipc', unipcSchema, (x, { levels, denoise, combine, emit, options }) => {
-  const { order, variant, corrector, lowerOrderFinal } = options
+export const unipc = defineSampler('unipc', unipcSchema, (x, verbs) => {
+  const { levels, denoise, combine, emit, options } = verbs
+  const { order, variant, corrector, uncorrected, lowerOrderFinal, form } = options
+  const { predicted, numbers, bent } = forms[form]
+  const skipped = new Set(uncorrected)
   const steps = levels.length - 1
   let known: readonly Prediction[] = []
   let taken: Taken | undefined
   pairs(levels).forEach(([from, to], step) => {
     const clean = denoise(x, from)
-    const here = { clean, lambda: lambdaOf(from) }
-    if (taken && corrector) {
-      const { keep, constant, h } = dataStep(taken.from, from)
+    const spansFinite = Number.isFinite(lambdaOf(to) - lambdaOf(from))
+    const here = { value: spansFinite || taken ? predicted(x, clean, from, verbs) : clean, lambda: lambdaOf(from) }
+    if (taken && corrector && !skipped.has(taken.step)) {
+      const { keep, constant, h } = numbers(taken.from, from)
       const points = [...taken.known.slice(1), here]
       const base = taken.known[0]
-      if (base) x = combine([[keep, taken.x], [constant, base.clean], ...bend(from, h, base, points, variant)])
+      if (base) x = combine([[keep, taken.x], [constant, base.value], ...bend(bent(from, h), h, base, points, variant)])
     }
     // A prediction at a level without signal is infinitely far away.
     known = [here, ...known].filter(({ lambda }) => Number.isFinite(lambda)).slice(0, order)
     const used = lowerOrderFinal ? known.slice(0, steps - step) : known
-    const { keep, constant, h } = dataStep(from, to)
-    taken = used.length > 0 && Number.isFinite(h) ? { x, from, known: used } : undefined
+    const { keep, constant, h } = spansFinite ? numbers(from, to) : dataStep(from, to)
+    taken = used.length > 0 && spansFinite && h > 0 ? { x, from, step, known: used } : undefined
     const points = taken ? used.slice(1) : []
-    x = combine([[keep, x], [constant, clean], ...bend(to, h, here, points, variant)])
+    x = combine([
+      [keep, x],
+      [constant, spansFinite ? here.value : clean],
+      ...bend(bent(to, h), h, here, points, variant),
+    ])
     x = emit(x, clean)
   })
   return x
 })
 
-/** - alpha_t B · sum of a_k D_k, the differences being those of `points` to `base`. */
-function bend({ alpha }: Level, h: number, base: Prediction, points: readonly Prediction[], variant: Variant): Terms {
+interface Bent {
+  /** alpha_t, or sigma_t. */
+  readonly scale: number
+  readonly z: number
+}
+
+/** The forms of the solvers, and what the differences count with at the level of the end of a step. */
+const forms = {
+  clean: { ...solverForms.clean, bent: ({ alpha }: Level, h: number): Bent => ({ scale: alpha, z: -h }) },
+  noise: { ...solverForms.noise, bent: ({ sigma }: Level, h: number): Bent => ({ scale: sigma, z: h }) },
+} as const satisfies Record<SolverForm, unknown>
+
+/** - scale B · sum of a_k D_k, the differences being those of `points` to `base`. */
+function bend(
+  { scale, z: at }: Bent,
+  h: number,
+  base: Prediction,
+  points: readonly Prediction[],
+  variant: Variant,
+): Terms {
   const ratios = points.map(({ lambda }) => (lambda - base.lambda) / h)
   const scaledWeights =
-    points.length === 1 ? [variants[variant](-h) / 2] : weightsOf(ratios, (i) => factorial(i) * -h * phi(i + 1, -h))
-  return points.flatMap(({ clean }, k) => {
-    const weight = (-alpha * (scaledWeights[k] ?? 0)) / (ratios[k] ?? 1)
-    return [[weight, clean] as const, [-weight, base.clean] as const]
+    points.length === 1 ? [variants[variant](at) / 2] : weightsOf(ratios, (i) => factorial(i) * at * phi(i + 1, at))
+  return points.flatMap(({ value }, k) => {
+    const weight = (-scale * (scaledWeights[k] ?? 0)) / (ratios[k] ?? 1)
+    return [[weight, value] as const, [-weight, base.value] as const]
   })
 }
 

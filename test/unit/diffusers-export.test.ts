@@ -84,7 +84,7 @@ describe('our own processes in the words of diffusers', () => {
     [{ clip: { kind: 'range', low: 0, high: 1 } }, {}, /"low":-1.*DDPMScheduler.*`diffusion.clip`/],
     [{}, { sampler: 'euler' }, /"kind":"none".*EulerDiscreteScheduler.*`diffusion.clip`/],
     [{ timeLabel: 'fraction' }, {}, /step, .*`diffusion.timeLabel` but received "fraction"/],
-    [{}, { sampler: 'lms' }, /one of ddpm, ddim.*`sampling.sampler` but received "lms"/],
+    [{}, { sampler: 'rk4' }, /one of ddpm, ddim.*`sampling.sampler` but received "rk4"/],
     [{}, { spacing: 'stride' }, /trailing, linspace for `timestep_spacing` but received "stride"/],
     [{ clip: 'none' }, { sampler: { kind: 'unipc', corrector: false } }, /`sampling.sampler`/],
     [{ clip: 'none' }, { sampler: 'dpm++2m', spacing: 'linspace' }, /"dropCleanest":true.*`sampling.spacing`/],

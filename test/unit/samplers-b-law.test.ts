@@ -53,10 +53,16 @@ const stochastic: readonly SamplerOptions[] = [
   { kind: 'dpm++2m-sde', solver: 'heun', eta: 0.4 },
   'dpm++3m-sde',
   { kind: 'dpm++3m-sde', curvature: 'half', eta: 0.4 },
+  'dpm++2s-ancestral',
+  { kind: 'dpm++2s-ancestral', eta: 0.4 },
 ]
 const deterministic: readonly SamplerOptions[] = [
   'dpm-solver-2',
   'dpm-solver-3',
+  'dpm-solver-2m',
+  'dpm-solver-3m',
+  'dpm-singlestep',
+  { kind: 'dpm-singlestep', order: 3, form: 'noise', solver: 'heun' },
   'dpm++2s',
   'dpm++2m',
   'dpm++3m',
@@ -97,7 +103,7 @@ describe('the law of x with added noise', () => {
 
   test('noiseScale is a factor of the noise', () => {
     const levels = selectLevels(vp, { steps: 2 })
-    for (const kind of ['dpm++sde', 'dpm++2m-sde', 'dpm++3m-sde'] as const) {
+    for (const kind of ['dpm++sde', 'dpm++2m-sde', 'dpm++3m-sde', 'dpm++2s-ancestral'] as const) {
       const spread = (noiseScale: number) => {
         const { label, network } = gaussianNetwork({ mean: 0, deviation: 0 })
         const context = contextOf(vp, {}, { levels, label })

@@ -59,7 +59,10 @@ function errorOf(sampler: SamplerOptions, steps: number, spread: Spread): number
   return Math.max(...flowOf(sampler, steps, spread, vp).map(({ reached, exact }) => Math.abs(reached - exact)))
 }
 
-const unipc = (order: number, change: { corrector?: boolean; variant?: 'bh1' | 'bh2' } = {}): SamplerOptions => ({
+const unipc = (
+  order: number,
+  change: { corrector?: boolean; variant?: 'bh1' | 'bh2'; form?: 'clean' | 'noise' } = {},
+): SamplerOptions => ({
   kind: 'unipc',
   order,
   lowerOrderFinal: false,
@@ -74,6 +77,13 @@ const orders: readonly (readonly [SamplerOptions, number, number])[] = [
   ['dpm++2s', 2, 2],
   [{ kind: 'dpm++2s', solver: 'heun' }, 2, 2],
   [{ kind: 'dpm++sde', eta: 0 }, 2, 2],
+  [{ kind: 'dpm++2s-ancestral', eta: 0 }, 2, 2],
+  ['dpm-solver-2m', 2, 2],
+  [{ kind: 'dpm-solver-2m', solver: 'heun' }, 2, 2],
+  [{ kind: 'dpm-solver-2m-sde', eta: 0 }, 2, 2],
+  [{ kind: 'dpm-solver-2m-sde', eta: 0, order: 1 }, 1, 1],
+  ['dpm-solver-3m', 2, 3],
+  [{ kind: 'dpm-solver-3m', curvature: 'half' }, 2, 2],
   ['dpm++2m', 2, 2],
   [{ kind: 'dpm++2m', solver: 'heun' }, 2, 2],
   [{ kind: 'dpm++2m-sde', eta: 0 }, 2, 2],
@@ -81,6 +91,10 @@ const orders: readonly (readonly [SamplerOptions, number, number])[] = [
   ['dpm++3m', 2, 3],
   [{ kind: 'dpm++3m-sde', eta: 0 }, 2, 3],
   [{ kind: 'dpm++3m', curvature: 'half' }, 2, 2],
+  [unipc(1, { form: 'noise', corrector: false }), 1, 1],
+  [unipc(2, { form: 'noise' }), 2, 3],
+  [unipc(3, { form: 'noise', variant: 'bh1' }), 2, 4],
+  [unipc(3, { form: 'noise', corrector: false }), 2, 3],
   ...(['bh1', 'bh2'] as const).flatMap(
     (variant) =>
       [

@@ -51,8 +51,6 @@ export function readScheduler(config: unknown, named: string | undefined, place:
 
 /** Schedulers that are not imported, and why. */
 const otherSchedulers: Readonly<Record<string, string>> = {
-  DPMSolverSinglestepScheduler: 'its steps are not half way in log(alpha / sigma), as those of `dpm++2s` here are',
-  DEISMultistepScheduler: 'it ends at the noise of time 0, and runs here at the clean image',
   ScoreSdeVeScheduler: 'its predictor and corrector are those of continuous time, with levels of its own',
   KarrasVeScheduler: 'its levels are those of no schedule here',
   EDMEulerScheduler: 'its network is told a scaled image, which no scheduler of a UNet2DModel here is',

@@ -1,6 +1,6 @@
 /** What the configurations of diffusers' schedulers share: keys with their defaults, and what they mean here. */
 import * as z from 'zod'
-import type { DiffusionOptions } from '../../diffusion/diffusion-options.js'
+import { createSchedule, type DiffusionOptions, parseDiffusion } from '../../diffusion/diffusion-options.js'
 import { expected } from '../../errors.js'
 import type { SpacingOptions } from '../../sampling/spacings/list.js'
 
@@ -63,10 +63,41 @@ export function scheduleOf(config: Betas): NonNullable<DiffusionOptions['schedul
       'DPM_INVALID_OPTION',
     )
   }
+  if (config.rescale_betas_zero_snr === almost) return endingAt(leastSignal, namedSchedule(config, true))
+  return namedSchedule(config, zeroTerminalSnr)
+}
+
+function namedSchedule(
+  config: Betas,
+  zeroTerminalSnr: boolean,
+): Exclude<NonNullable<DiffusionOptions['schedule']>, string> {
+  const { num_train_timesteps: steps, trained_betas: betas } = config
   if (betas !== null) return { kind: 'betas', betas: [...betas], zeroTerminalSnr }
   const kind = betaSchedules[config.beta_schedule]
   if (kind === 'cosine') return { kind, steps, zeroTerminalSnr }
   return { kind, steps, betaStart: config.beta_start, betaEnd: config.beta_end, zeroTerminalSnr }
+}
+
+/** What the flag of those schedulers says that cannot begin without signal: they leave alpha² = 2^-24 at the last time. */
+const almost = 'almost'
+const leastSignal = 2 ** -24
+export const almostZeroTerminalSnr = {
+  rescale_betas_zero_snr: flag(false).transform((given) => given && almost),
+} as const
+
+/** The betas of a schedule with another alpha² at the last time. */
+function endingAt(
+  signal: number,
+  options: NonNullable<DiffusionOptions['schedule']>,
+): { kind: 'betas'; betas: number[] } {
+  const schedule = createSchedule(parseDiffusion({ schedule: options }).schedule)
+  const signals = Array.from({ length: schedule.steps ?? 0 }, (_, time) => schedule.level(time).alpha ** 2)
+  // Without signal at the end some schedules have less than this before it, where diffusers goes back up: here these times have as much.
+  const last = signals.length - 1
+  signals.forEach((own, time) => {
+    signals[time] = time === last ? signal : Math.max(own, signal * (1 + 1e-3 * (last - time)))
+  })
+  return { kind: 'betas', betas: signals.map((abar, time) => 1 - abar / (signals[time - 1] ?? 1)) }
 }
 
 export const predictions = { epsilon: 'noise', sample: 'clean', v_prediction: 'velocity' } as const
@@ -145,7 +176,11 @@ export const sigmaKeys = {
   use_beta_sigmas: flag(false),
 } as const satisfies Record<SigmaSpacing, z.ZodType>
 
-export function sigmaSpacing(config: Readonly<Record<SigmaSpacing, boolean>>): SpacingOptions | undefined {
+/** @param range what the levels are spread between, and the times that the network is told of them */
+export function sigmaSpacing(
+  config: Readonly<Record<SigmaSpacing, boolean>>,
+  range: Omit<Extract<SpacingOptions, { readonly kind: 'exponential' }>, 'kind'> = {},
+): SpacingOptions | undefined {
   const chosen = (Object.keys(sigmaSpacings) as SigmaSpacing[]).find((key) => config[key])
-  return chosen && sigmaSpacings[chosen]
+  return chosen && { kind: sigmaSpacings[chosen], ...range }
 }

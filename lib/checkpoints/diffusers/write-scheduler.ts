@@ -8,62 +8,18 @@ import type { Level, Schedule } from '../../diffusion/schedule.js'
 import { DpmError, expected } from '../../errors.js'
 import { parseOptions } from '../../options/options.js'
 import { type SamplingSettings, samplingSchema } from '../../sampling/sampling-defaults.js'
+import { type SchedulerName, samplerWriters as writers } from './sampler-writers.js'
 import type { SchedulerReading } from './scheduler-config.js'
 import { betaSchedules, predictions, sigmaSpacings } from './scheduler-keys.js'
 import { schedulers } from './schedulers.js'
 
 type Json = Readonly<Record<string, unknown>>
-type SchedulerName = keyof typeof schedulers
-type SamplerKind = NonNullable<SamplingSettings['sampler']>['kind']
-type SamplerOf<Kind extends SamplerKind> = Extract<NonNullable<SamplingSettings['sampler']>, { kind: Kind }>
 
 export interface WrittenScheduler {
   readonly name: SchedulerName
   readonly config: Json
   /** What the caller must say in diffusers, or has otherwise there. */
   readonly notes: readonly string[]
-}
-
-/** By a sampler's kind: the classes that may be it, and what they say of it. */
-const writers: {
-  readonly [Kind in SamplerKind]?: {
-    readonly classes: readonly SchedulerName[]
-    keys(sampler: SamplerOf<Kind>): Json
-  }
-} = {
-  ddpm: { classes: ['DDPMScheduler'], keys: () => ({}) },
-  ddim: {
-    classes: ['DDIMScheduler', 'DPMSolverMultistepScheduler'],
-    keys: ({ eta }) => ({ solver_order: 1, algorithm_type: eta === 1 ? 'sde-dpmsolver++' : 'dpmsolver++' }),
-  },
-  pndm: { classes: ['PNDMScheduler'], keys: ({ start }) => ({ skip_prk_steps: start === 'heun' }) },
-  'dpm++2m': {
-    classes: ['DPMSolverMultistepScheduler'],
-    keys: ({ solver }) => ({ solver_order: 2, solver_type: solver }),
-  },
-  'dpm++2m-sde': {
-    classes: ['DPMSolverMultistepScheduler'],
-    keys: ({ solver }) => ({ solver_order: 2, solver_type: solver, algorithm_type: 'sde-dpmsolver++' }),
-  },
-  'dpm++3m': {
-    classes: ['DPMSolverMultistepScheduler'],
-    keys: ({ solver, lowerOrderFinal }) => ({
-      solver_order: 3,
-      solver_type: solver,
-      lower_order_final: lowerOrderFinal,
-    }),
-  },
-  unipc: {
-    classes: ['UniPCMultistepScheduler'],
-    keys: ({ order, variant, lowerOrderFinal }) => ({
-      solver_order: order,
-      solver_type: variant,
-      lower_order_final: lowerOrderFinal,
-    }),
-  },
-  euler: { classes: ['EulerDiscreteScheduler'], keys: () => ({}) },
-  'euler-ancestral': { classes: ['EulerAncestralDiscreteScheduler'], keys: () => ({}) },
-  heun: { classes: ['HeunDiscreteScheduler'], keys: () => ({}) },
 }
 
 /** @throws DpmError DPM_INVALID_OPTION naming the setting that diffusers has no word for */
@@ -79,7 +35,12 @@ export function writeScheduler(diffusion: DiffusionSettings, sampling: SamplingS
       'DPM_INVALID_OPTION',
     )
   }
-  const common = { ...diffusionKeys(diffusion), ...spacingKeys(sampling.spacing), ...writer.keys(sampler as never) }
+  const common = {
+    ...diffusionKeys(diffusion),
+    ...spacingKeys(sampling.spacing),
+    ...finalKeys(sampling.finalLevel),
+    ...writer.keys(sampler as never),
+  }
   const failures: DpmError[] = []
   for (const name of writer.classes) {
     const scheduler = schedulers[name]
@@ -90,7 +51,9 @@ export function writeScheduler(diffusion: DiffusionSettings, sampling: SamplingS
     try {
       const reading = scheduler.read(config, name)
       requireSame(reading, diffusion, { ...sampling, sampler }, name)
-      return { name, config, notes: [...reading.notes, ...callNotes(sampler, sampling, diffusion)] }
+      const again = parseOptions(samplingSchema, reading.sampling, name)
+      const times = timesNotes(sampling.spacing ?? { kind: 'trailing' }, again.spacing)
+      return { name, config, notes: [...reading.notes, ...times, ...callNotes(sampler, sampling, diffusion)] }
     } catch (error) {
       if (!(error instanceof DpmError)) throw error
       failures.push(error)
@@ -137,8 +100,12 @@ function diffusionKeys(diffusion: DiffusionSettings): Json {
     ...(clip.kind === 'range' ? { clip_sample_range: clip.high } : {}),
     thresholding: clip.kind === 'dynamic',
     ...(clip.kind === 'dynamic' ? { dynamic_thresholding_ratio: clip.quantile, sample_max_value: clip.high } : {}),
-    set_alpha_to_one: true,
   }
+}
+
+function finalKeys(finalLevel: SamplingSettings['finalLevel']): Json {
+  const isClean = finalLevel === 'clean'
+  return { set_alpha_to_one: isClean, final_sigmas_type: isClean ? 'zero' : 'sigma_min' }
 }
 
 function scheduleKeys(settings: DiffusionSettings['schedule']): Json {
@@ -187,11 +154,33 @@ function betasOf(schedule: Schedule, steps: number, kind: string): number[] {
 }
 
 function spacingKeys(spacing: SamplingSettings['spacing']): Json {
-  const { kind } = spacing ?? { kind: 'trailing' }
-  const flag = Object.entries(sigmaSpacings).find(([, ours]) => ours === kind)?.[0]
-  if (flag !== undefined) return { timestep_spacing: 'linspace', [flag]: true }
-  if (kind === 'log-snr') return { timestep_spacing: 'linspace', use_lu_lambdas: true }
-  return { timestep_spacing: kind, ...(spacing?.kind === 'leading' ? { steps_offset: spacing.offset } : {}) }
+  const given = spacing ?? ({ kind: 'trailing' } as const)
+  if ('ends' in given) {
+    const flag = Object.entries(sigmaSpacings).find(([, ours]) => ours === given.kind)?.[0] ?? 'use_lu_lambdas'
+    const ends =
+      given.ends === 'schedule'
+        ? { timestep_spacing: 'linspace' }
+        : { timestep_spacing: given.ends, steps_offset: given.offset }
+    return { ...ends, [flag]: true, sigma_min: given.sigmaMin ?? null, sigma_max: given.sigmaMax ?? null }
+  }
+  return {
+    timestep_spacing: given.kind,
+    ...(given.kind === 'leading' ? { steps_offset: given.offset } : {}),
+    ...('leastLambda' in given && given.leastLambda !== undefined ? { lambda_min_clipped: given.leastLambda } : {}),
+  }
+}
+
+/** A spacing without what only says how the network is told of its levels. */
+function levelsOnly(spacing: SamplingSettings['spacing']): unknown {
+  if (!spacing || !('times' in spacing) || spacing.kind === 'times') return spacing
+  const { times: _, ...rest } = spacing
+  return rest
+}
+
+/** What differs where levels lie between whole times. */
+function timesNotes(ours: SamplingSettings['spacing'], theirs: SamplingSettings['spacing']): string[] {
+  if (isEqual(ours, theirs)) return []
+  return ['diffusers tells the network whole times near these levels; here it is told those between.']
 }
 
 /** @throws DpmError DPM_INVALID_OPTION naming the first setting that would come back as another. */
@@ -209,7 +198,8 @@ function requireSame(
     ['diffusion.clip', ours.clip, theirs.clip],
     ...(isAncestral ? [['diffusion.variance', ours.variance, theirs.variance] as const] : []),
     ['sampling.sampler', configured(sampling.sampler), configured(again.sampler)],
-    ['sampling.spacing', sampling.spacing ?? { kind: 'trailing' }, again.spacing],
+    ['sampling.spacing', levelsOnly(sampling.spacing ?? { kind: 'trailing' }), levelsOnly(again.spacing)],
+    ['sampling.finalLevel', sampling.finalLevel, again.finalLevel],
   ]
   for (const [setting, own, other] of facts) {
     if (isEqual(own, other)) continue

@@ -36,7 +36,13 @@ export const samplerExpectations: Readonly<Partial<Record<SamplerKind, SamplerEx
   deis: { order: 3 },
   'dpm-solver-2': { order: 2 },
   'dpm-solver-3': { order: 3 },
+  'dpm-solver-2m': { order: 2 },
+  'dpm-solver-3m': { order: 3 },
+  'dpm-solver-2m-sde': { order: 2, grid: 'even-logarithms' },
+  // Of groups of two steps.
+  'dpm-singlestep': { order: 2 },
   'dpm++2s': { order: 2 },
+  'dpm++2s-ancestral': { order: 2, grid: 'even-logarithms' },
   'dpm++2m': { order: 2 },
   'dpm++3m': { order: 3 },
   // Noise is that of single steps, so the variance errs by the square of the step whatever the order of the drift.

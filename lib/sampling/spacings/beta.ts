@@ -18,7 +18,7 @@ export const betaSpacing = defineSpacing({
   }),
   wholeTimes: false,
   create: (settings) => (schedule, count) => {
-    const range = ratioRange('beta', schedule, settings)
+    const range = ratioRange('beta', schedule, settings, count)
     const { sigmaMin, sigmaMax } = range
     return atRatios(schedule, range, count, (share) => {
       return sigmaMin + betaQuantile(1 - share, settings.alpha, settings.beta) * (sigmaMax - sigmaMin)

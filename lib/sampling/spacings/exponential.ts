@@ -11,7 +11,7 @@ export const exponentialSpacing = defineSpacing({
   options: z.strictObject({ kind: z.literal('exponential'), ...ratioRangeOptions }),
   wholeTimes: false,
   create: (settings) => (schedule, count) => {
-    const range = ratioRange('exponential', schedule, settings)
+    const range = ratioRange('exponential', schedule, settings, count)
     const { sigmaMin, sigmaMax } = range
     return atRatios(schedule, range, count, (share) => sigmaMax * (sigmaMin / sigmaMax) ** share)
   },

@@ -19,7 +19,7 @@ export const karrasSpacing = defineSpacing({
   wholeTimes: false,
   create: (settings) => (schedule, count) => {
     const { rho } = settings
-    const range = ratioRange('karras', schedule, settings)
+    const range = ratioRange('karras', schedule, settings, count)
     const [low, high] = [range.sigmaMin ** (1 / rho), range.sigmaMax ** (1 / rho)]
     return atRatios(schedule, range, count, (share) => (high + share * (low - high)) ** rho)
   },

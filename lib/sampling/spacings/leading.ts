@@ -4,30 +4,35 @@
  */
 import * as z from 'zod'
 import { expected } from '../../errors.js'
-import { defineSpacing, descending, dropCleanestOption, wholeTimes } from './spacing.js'
+import { defineSpacing, descending, dropCleanestOption, leastLambdaOption, wholeTimes } from './spacing.js'
 
 export const leadingSpacing = defineSpacing({
   name: 'leading',
   options: z.strictObject({
     kind: z.literal('leading'),
     dropCleanest: dropCleanestOption,
+    leastLambda: leastLambdaOption,
     offset: z.int().min(0).max(1_000_000).default(0).describe('the last and cleanest time that is visited'),
   }),
   wholeTimes: true,
-  create: ({ offset, dropCleanest }) =>
-    wholeTimes('leading', (total, count) => {
-      const dropped = dropCleanest ? 1 : 0
-      const stride = Math.floor(total / (count + dropped))
-      const most = total - 1 - (count - 1 + dropped) * stride
-      if (offset > most) {
-        throw expected(
-          `a whole number from 0 to ${most}, because ${count} of ${total} times are visited,`,
-          'spacing.offset',
-          offset,
-          'Use fewer steps.',
-          'DPM_INVALID_OPTION',
-        )
-      }
-      return descending(count, (i) => offset + (i + dropped) * stride)
-    }),
+  create: ({ offset, dropCleanest, leastLambda }) =>
+    wholeTimes(
+      'leading',
+      (total, count) => {
+        const dropped = dropCleanest ? 1 : 0
+        const stride = Math.floor(total / (count + dropped))
+        const most = total - 1 - (count - 1 + dropped) * stride
+        if (offset > most) {
+          throw expected(
+            `a whole number from 0 to ${most}, because ${count} of ${total} times are visited,`,
+            'spacing.offset',
+            offset,
+            'Use fewer steps.',
+            'DPM_INVALID_OPTION',
+          )
+        }
+        return descending(count, (i) => offset + (i + dropped) * stride)
+      },
+      leastLambda,
+    ),
 })

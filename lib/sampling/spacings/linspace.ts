@@ -7,7 +7,15 @@
  */
 import * as z from 'zod'
 import { type DiscreteSchedule, type Level, ratioOf, requireDiscrete } from '../../diffusion/schedule.js'
-import { defineSpacing, descending, dropCleanestOption, roundHalfToEven, timesBetween, wholeTimes } from './spacing.js'
+import {
+  defineSpacing,
+  descending,
+  dropCleanestOption,
+  leastLambdaOption,
+  roundHalfToEven,
+  timesBetween,
+  wholeTimes,
+} from './spacing.js'
 
 const evenly = (total: number, count: number): number[] =>
   descending(count, (i) => (count === 1 ? total - 1 : (i * (total - 1)) / (count - 1)))
@@ -25,6 +33,7 @@ export const linspaceSpacing = defineSpacing({
   options: z.strictObject({
     kind: z.literal('linspace'),
     dropCleanest: dropCleanestOption,
+    leastLambda: leastLambdaOption,
     between: z
       .enum(['rounded', 'ratio'])
       .default('rounded')
@@ -35,7 +44,7 @@ export const linspaceSpacing = defineSpacing({
   }),
   wholeTimes: true,
   create:
-    ({ end, between: place, dropCleanest }) =>
+    ({ end, between: place, dropCleanest, leastLambda }) =>
     (schedule, count) => {
       const laid = dropCleanest ? count + 1 : count
       if (schedule.steps === undefined) {
@@ -48,7 +57,11 @@ export const linspaceSpacing = defineSpacing({
           .slice(0, count)
           .map((time) => between(discrete, time))
       }
-      const whole = wholeTimes('linspace', (total) => evenly(total, laid).slice(0, count).map(roundHalfToEven))
+      const whole = wholeTimes(
+        'linspace',
+        (total) => evenly(total, laid).slice(0, count).map(roundHalfToEven),
+        leastLambda,
+      )
       return whole(schedule, count)
     },
 })

@@ -12,7 +12,7 @@ export const logSnrSpacing = defineSpacing({
   options: z.strictObject({ kind: z.literal('log-snr'), ...ratioRangeOptions }),
   wholeTimes: false,
   create: (settings) => (schedule, count) => {
-    const range = ratioRange('log-snr', schedule, settings)
+    const range = ratioRange('log-snr', schedule, settings, count)
     const [first, last] = [-Math.log(range.sigmaMax), -Math.log(range.sigmaMin)]
     return atRatios(schedule, range, count, (share) => Math.exp(-(first + share * (last - first))))
   },

@@ -1,6 +1,7 @@
 /** Which levels of a schedule a run of so many steps visits. Each spacing is one file beside this one. */
 import * as z from 'zod'
-import { type DiscreteSchedule, type Level, requireDiscrete, type Schedule } from '../../diffusion/schedule.js'
+import { type DiscreteSchedule, type Level, ratioOf, requireDiscrete, type Schedule } from '../../diffusion/schedule.js'
+import { expected } from '../../errors.js'
 import type { KindSchema } from '../../options/kind-schema.js'
 
 /**
@@ -34,14 +35,44 @@ export function defineSpacing<Schema extends KindSchema>(definition: {
 /**
  * A spacing of whole times.
  * @param times which `count` of the times 0 … total-1 to visit, the largest first
+ * @param leastLambda log(alpha / sigma) of the noisiest time that may be visited
+ * @throws DpmError DPM_INVALID_OPTION from the spacing when so few times are left.
  */
-export function wholeTimes(name: string, times: (total: number, count: number) => readonly number[]): Spacing {
+export function wholeTimes(
+  name: string,
+  times: (total: number, count: number) => readonly number[],
+  leastLambda = Number.NEGATIVE_INFINITY,
+): Spacing {
   return (schedule, count) => {
     const discrete: DiscreteSchedule = requireDiscrete(schedule, `The spacing "${name}"`)
-    const chosen = count === 1 ? [discrete.noisiest] : times(discrete.steps, count)
+    const total = timesAbove(discrete, leastLambda)
+    if (count > total) {
+      throw expected(
+        `at most ${total} steps, the times at which log(alpha / sigma) is at least \`leastLambda\` (${leastLambda}),`,
+        'steps',
+        count,
+        'Use fewer steps, or a smaller `leastLambda`.',
+        'DPM_INVALID_OPTION',
+      )
+    }
+    const chosen = count === 1 ? [total - 1] : times(total, count)
     return chosen.map((time) => discrete.level(time))
   }
 }
+
+/** How many of a schedule's times, from the cleanest on, have a log(alpha / sigma) of at least so much. */
+function timesAbove(schedule: DiscreteSchedule, leastLambda: number): number {
+  if (leastLambda === Number.NEGATIVE_INFINITY) return schedule.steps
+  let total = schedule.steps
+  while (total > 0 && Math.log(1 / ratioOf(schedule.level(total - 1))) < leastLambda) total -= 1
+  return total
+}
+
+/** An option of spacings that diffusers' solvers lay out so. */
+export const leastLambdaOption = z
+  .number()
+  .optional()
+  .describe('times at which log(alpha / sigma) is less are left out (lambda_min_clipped of diffusers)')
 
 /**
  * `count` levels of continuous time from the noisiest to the time `last`.
