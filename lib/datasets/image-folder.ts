@@ -126,7 +126,7 @@ class ImageFolder implements DataSet {
         this.#corrupt.set(candidate, {
           index: candidate,
           place: this.#placeOf(candidate),
-          reason: reasonOf(error.cause),
+          reason: skippedReason(error.cause),
         })
       }
     }
@@ -221,6 +221,13 @@ async function orAborted<Result>(work: Promise<Result>, signal: AbortSignal | un
 
 /** Without line ends, of which sharp has some, and without a full stop. */
 function reasonOf(error: unknown): string {
-  const text = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').trim()
+  const message = error instanceof Error ? error.message : String(error)
+  const text = message.replace(/\s+/g, ' ').trim()
   return (text.length > 300 ? `${text.slice(0, 297)}...` : text).replace(/[.:]$/, '')
+}
+
+/** For the list of what was skipped: what helps belongs to it, since no error says it. */
+function skippedReason(error: unknown): string {
+  const reason = reasonOf(error)
+  return error instanceof UnfitPicture ? `${reason}. ${error.cure.replace(/\.$/, '')}` : reason
 }

@@ -357,7 +357,7 @@ describe('limits', () => {
   test('where no picture can be used, the reason of the first is told', async () => {
     const folder = await folderOf({ 'a.png': claims(17_000, 17_000), 'b.png': text })
     await expect(readAll(await open(folder, { corrupt: 'skip' }))).rejects.toThrow(
-      /No picture in .* can be used; the first of them is .*a\.png: it has 17,000×17,000 pixels/,
+      /No picture in .* can be used; the first of them is .*a\.png: it has 17,000×17,000 pixels.*\. Raise `maxPixels`, or make it smaller first\./,
     )
     const floats = await folderOf({ 'a.tif': tiffOf(new Float64Array(64), 8) })
     await expect(readAll(await open(floats))).rejects.toThrow(
