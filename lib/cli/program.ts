@@ -11,6 +11,7 @@ import { doctorCommand } from './doctor.js'
 import { explainCommand } from './explain.js'
 import { exportCommand } from './export.js'
 import { exitCodeOf, reportFailure, usageExitCode } from './failure.js'
+import { requireNeededFlags } from './flag-needs.js'
 import type { CommonFlags } from './flags.js'
 import { withHomeFolder } from './home-folder.js'
 import { importCommand } from './import.js'
@@ -71,6 +72,7 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
   let flags: CommonFlags = {}
   program.hook('preAction', (_, command) => {
     flags = command.opts()
+    requireNeededFlags(command)
   })
   try {
     await program.parseAsync(withHomeFolder(argv))

@@ -19,6 +19,9 @@ export interface Conversion {
  * @throws DpmError DPM_INVALID_ARGUMENT at a level where F says nothing beyond x, as noise does where alpha is 0.
  */
 export function conversion(level: Level, from: PredictionNumbers, to: PredictionNumbers): Conversion {
+  for (const [name, given] of Object.entries({ level, from, to })) {
+    if (typeof given !== 'object' || given === null) throw expected('an object of numbers', name, given)
+  }
   const { alpha, sigma } = level
   const determinant = alpha * from.targetNoise - sigma * from.targetClean
   if (determinant === 0) {

@@ -1,7 +1,7 @@
 /** A trained model as likelihoods ask it: its network over the images of a data set, each given its own class. */
-import type { DataSet } from '../datasets/data-set.js'
-import { DpmError } from '../errors.js'
-import type { Diffusion } from '../generation/diffusion.js'
+import { type DataSet, requireDataSet } from '../datasets/data-set.js'
+import { DpmError, expected } from '../errors.js'
+import { Diffusion } from '../generation/diffusion.js'
 import type { Precision } from '../native/device.js'
 import type { LikelihoodModel } from './likelihood-method.js'
 import { networkDenoiser } from './network-denoiser.js'
@@ -21,6 +21,8 @@ export function likelihoodModel(
   dataSet: DataSet,
   { withClass = true, precision = model.settings.precision, chunk = 32 }: LikelihoodModelOptions = {},
 ): LikelihoodModel {
+  if (!(model instanceof Diffusion)) throw expected('a Diffusion', 'model', model)
+  requireDataSet(dataSet)
   const { network, process, image, settings, step } = model
   const shape = ({ channels, height, width }: typeof image): string => [channels, height, width].join('×')
   if (shape(image) !== shape(dataSet)) {

@@ -5,10 +5,11 @@ import type { ImageShape } from '../datasets/data-set.js'
 import { createProcess, type DiffusionProcess } from '../diffusion/diffusion-options.js'
 import { isLearned } from '../diffusion/posterior.js'
 import { DpmError, expected } from '../errors.js'
-import { type Precision, resolveDevice } from '../native/device.js'
+import { type Precision, precisions, resolveDevice } from '../native/device.js'
 import { isClassifier, knownClasses } from '../networks/list.js'
 import { Network } from '../networks/network.js'
 import { placesNear, requireTrust } from '../networks/program-file.js'
+import { type Checks, checks, oneOf, readOptions } from '../options/call-options.js'
 import { parseOptions } from '../options/options.js'
 import { Tensor, type TensorSource } from '../tensor/tensor.js'
 import type { Condition } from './conditions/condition.js'
@@ -28,6 +29,13 @@ export interface LoadOptions {
    * write files: allow none that you would not run. Checkpoints of other networks hold no program, and need no trust.
    */
   readonly trust?: boolean
+}
+
+const loadChecks: Checks<LoadOptions> = {
+  device: checks.text,
+  precision: oneOf(precisions),
+  weights: checks.any,
+  trust: checks.flag,
 }
 
 /** The network is the caller's to dispose of. */
@@ -51,11 +59,9 @@ export interface LoadedModel {
  * @throws DpmError DPM_FILE_MISSING, DPM_FILE_INVALID, DPM_DEVICE_UNAVAILABLE, DPM_INVALID_ARGUMENT for weights it lacks,
  *   DPM_INVALID_OPTION for a network that gives something else, DPM_NOT_TRUSTED for a TorchScript module without `trust`.
  */
-export async function loadModel(
-  path: string,
-  options: LoadOptions,
-  wanted?: 'images' | 'logits',
-): Promise<LoadedModel> {
+export async function loadModel(path: string, asked: LoadOptions, wanted?: 'images' | 'logits'): Promise<LoadedModel> {
+  if (typeof path !== 'string') throw expected('the path of a run folder or a checkpoint', 'path', path)
+  const options = readOptions('load', asked, loadChecks)
   await using checkpoint = await readCheckpoint(path)
   const settings = parseOptions(modelSchema, checkpoint.settings, checkpoint.path)
   if (wanted) requireGives(wanted, settings, checkpoint.path)

@@ -18,6 +18,8 @@ export class Vectors {
   readonly labels: Int32Array | null
 
   constructor(columns: readonly string[], data: Float64Array, labels: Int32Array | null = null) {
+    if (!Array.isArray(columns) || columns.length === 0) throw expected('a list of names', 'columns', columns)
+    if (!(data instanceof Float64Array)) throw expected('a Float64Array', 'data', data)
     if (data.length === 0 || data.length % columns.length !== 0) {
       throw expected(`rows of ${columns.length} numbers`, 'data', data.length)
     }
@@ -63,6 +65,7 @@ export class Vectors {
    * @throws DpmError DPM_INVALID_ARGUMENT for another ending, DPM_WRITE_FAILED naming the file and the reason.
    */
   async toFile(path: string): Promise<void> {
+    if (typeof path !== 'string') throw expected(`a name that ends in ${tableEndings.join(' or ')}`, 'path', path)
     const format = tableFormats[extname(path).toLowerCase()]
     if (!format) throw expected(`a name that ends in ${tableEndings.join(' or ')}`, 'path', path)
     await writeAtomically(path, format(this))

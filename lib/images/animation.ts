@@ -27,6 +27,7 @@ const paletteSamples = 1 << 16
  */
 export async function encodeAnimation(frames: readonly Picture[], options: AnimationOptions = {}): Promise<Buffer> {
   const { frameMilliseconds = 80, lastFrameMilliseconds = 2000, repeat = true, signal } = options
+  if (!Array.isArray(frames)) throw expected('a list of pictures', 'frames', frames)
   const first = frames[0]
   if (!first) throw expected('at least one frame', 'frames', frames)
   for (const frame of frames) {
@@ -70,7 +71,8 @@ export async function writeAnimation(
   frames: readonly Picture[],
   options: AnimationOptions = {},
 ): Promise<void> {
-  if (!path.toLowerCase().endsWith('.gif')) throw expected('a name that ends in .gif', 'path', path)
+  if (typeof path !== 'string' || !path.toLowerCase().endsWith('.gif'))
+    throw expected('a name that ends in .gif', 'path', path)
   await writeAtomically(path, await encodeAnimation(frames, options))
 }
 

@@ -132,6 +132,7 @@ export function makeGrid(images: PictureBatch, options: GridOptions = {}): Image
 
 /** The shape of a batch whose bytes fit it. */
 export function checkBatch({ data, shape }: PictureBatch): PictureBatch['shape'] {
+  if (!Array.isArray(shape)) throw expected('four whole numbers [N, C, H, W] of at least 1', 'shape', shape)
   const [count, channels, height, width] = shape
   if (shape.length !== 4 || !shape.every((size) => Number.isInteger(size) && size >= 1)) {
     throw expected('four whole numbers [N, C, H, W] of at least 1', 'shape', shape)

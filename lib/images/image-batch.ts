@@ -21,6 +21,7 @@ export class Images implements PictureBatch {
 
   /** @throws DpmError DPM_INVALID_ARGUMENT when the bytes do not fit the shape. */
   constructor(data: Uint8Array, shape: PictureBatch['shape']) {
+    if (!(data instanceof Uint8Array)) throw expected('a Uint8Array', 'data', data)
     this.shape = Object.freeze([...checkBatch({ data, shape })] as const)
     this.data = data
   }

@@ -43,6 +43,9 @@ const state: { configuration: Configuration; binding?: Binding; libtorch?: Libto
  * @throws DpmError DPM_INVALID_ARGUMENT when libtorch is already loaded.
  */
 export function configure(configuration: Configuration): void {
+  if (typeof configuration !== 'object' || configuration === null) {
+    throw expected('an object of settings', 'configuration', configuration)
+  }
   if (state.binding && configuration.libtorch !== state.configuration.libtorch) {
     throw new DpmError(
       'DPM_INVALID_ARGUMENT',

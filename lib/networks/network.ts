@@ -4,6 +4,8 @@ import { DpmError, expected } from '../errors.js'
 import type { NativeParameter, NativeSettings, NetworkHandle, PassHandle } from '../native/binding.js'
 import { call, callSync } from '../native/call.js'
 import { type Precision, precisions, resolveDevice } from '../native/device.js'
+import { type Checks, checks, instanceOf, readOptions, whole } from '../options/call-options.js'
+import { isNumberList } from '../options/number-list.js'
 import { parseOptions } from '../options/options.js'
 import { type Seed, seedNumber } from '../options/seed.js'
 import { countOf, Tensor } from '../tensor/tensor.js'
@@ -97,7 +99,8 @@ export class Network implements Disposable {
    * The same from complete settings. A TorchScript module that they name is run: do not hand it those of a file that you would
    * not run.
    */
-  static async build(settings: NetworkSettings, place: NetworkPlace = {}): Promise<Network> {
+  static async build(settings: NetworkSettings, asked: NetworkPlace = {}): Promise<Network> {
+    const place = readOptions('the place of a network', asked, placeChecks)
     const { image = defaultImage, classes = 0, outputs = 1, device = 'auto', near = [] } = place
     const seed = seedNumber(place.seed ?? 0)
     const ready = await readyNetwork(settings, near)
@@ -138,6 +141,7 @@ export class Network implements Disposable {
    * @throws DpmError DPM_INVALID_ARGUMENT for an unknown name or another shape.
    */
   async write(name: string, value: Tensor): Promise<void> {
+    requireTensor(value, 'value')
     await call(undefined, (binding) => binding.networkWrite(this.handle, name, value.handle))
   }
 
@@ -147,14 +151,22 @@ export class Network implements Disposable {
    * @throws DpmError DPM_INVALID_ARGUMENT naming the shape that does not fit, or a conditioning image that is missing.
    */
   async forward(x: Tensor, labels: ArrayLike<number>, options: ForwardOptions = {}): Promise<Pass> {
-    const { classes, image, gradient = true, precision = 'float32', signal } = options
+    requireTensor(x, 'x')
+    const times = requireNumbers(labels, 'labels')
+    const {
+      classes,
+      image,
+      gradient = true,
+      precision = 'float32',
+      signal,
+    } = readOptions('forward', options, forwardChecks)
     if (!precisions.includes(precision)) throw expected(`one of ${precisions.join(', ')}`, 'precision', precision)
-    const indices = classes ? Int32Array.from(classes) : null
+    const indices = classes ? Int32Array.from(classes, Number) : null
     const handle = await call(signal, (binding, cancellation) =>
       binding.networkForward(
         this.handle,
         x.handle,
-        Float64Array.from(labels),
+        times,
         indices,
         image?.handle ?? null,
         gradient,
@@ -171,7 +183,8 @@ export class Network implements Disposable {
    * @throws DpmError DPM_INVALID_ARGUMENT where the network does not learn it.
    */
   async encode(x: Tensor, labels: ArrayLike<number>, gates: ArrayLike<number>): Promise<Tensor<'float32'>> {
-    const given = [Float64Array.from(labels), Float64Array.from(gates)] as const
+    requireTensor(x, 'x')
+    const given = [requireNumbers(labels, 'labels'), requireNumbers(gates, 'gates')] as const
     return Tensor.own(await call(undefined, (binding) => binding.networkEncode(this.handle, x.handle, ...given)))
   }
 
@@ -189,10 +202,38 @@ export function sizeOf(parameters: readonly Parameter[]): number {
   return parameters.reduce((sum, { shape, trained }) => sum + (trained ? countOf(shape) : 0), 0)
 }
 
+const placeChecks: Checks<NetworkPlace> = {
+  image: checks.object,
+  classes: whole(0, 2 ** 31 - 1),
+  outputs: whole(1, 2),
+  seed: checks.any,
+  device: checks.text,
+  near: checks.list,
+}
+
+const forwardChecks: Checks<ForwardOptions> = {
+  classes: checks.numbers,
+  image: instanceOf('a Tensor', Tensor),
+  gradient: checks.flag,
+  precision: checks.any,
+  signal: checks.signal,
+}
+
+function requireTensor(value: unknown, name: string): void {
+  if (!(value instanceof Tensor)) throw expected('a Tensor', name, value)
+}
+
+/** A copy, of 64 bits. */
+function requireNumbers(value: ArrayLike<number>, name: string): Float64Array<ArrayBuffer> {
+  if (!isNumberList(value)) throw expected('a list of numbers or a typed array', name, value)
+  return Float64Array.from(value, Number)
+}
+
 function settingsOf(kind: string, options: object): NetworkSettings {
   if (!Object.hasOwn(networks, kind)) {
     throw expected(`one of ${Object.keys(networks).join(', ')}`, 'kind', kind, '', 'DPM_INVALID_OPTION')
   }
+  if (!checks.object.fits(options)) throw expected('an object of options', 'options', options, '', 'DPM_INVALID_OPTION')
   return parseOptions(networkSchema, { ...options, kind }, kind)
 }
 
@@ -221,6 +262,7 @@ export class Pass implements Disposable {
    * @throws DpmError DPM_INVALID_ARGUMENT
    */
   async backward(gradient: Tensor): Promise<Gradients> {
+    requireTensor(gradient, 'gradient')
     const { input, parameters } = await call(undefined, (binding) =>
       binding.passBackward(this.#handle, gradient.handle),
     )

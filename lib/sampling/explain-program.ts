@@ -1,9 +1,11 @@
 /** A program for people: one line per instruction. */
 import { noisePurposes } from '../random/purposes.js'
 import type { Instruction, Program, Register } from './program.js'
+import { validateProgram } from './validate-program.js'
 
 /** For example `  1  r1 = 1.0001 r0 - 0.01 r1`. Numbers are rounded to six digits; `programToJson` keeps them all. */
 export function explainProgram(program: Program): string {
+  validateProgram(program)
   const evaluations = program.instructions.filter(({ op }) => op === 'evaluate').length
   const width = String(program.instructions.length).length
   return [

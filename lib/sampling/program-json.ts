@@ -66,6 +66,7 @@ const programSchema = z.strictObject({
 })
 
 export function programToJson(program: Program): string {
+  validateProgram(program)
   return JSON.stringify(program)
 }
 

@@ -1,5 +1,5 @@
 /** Whether a program can run: every register exists and holds something when it is read, every number is finite. */
-import { DpmError, show } from '../errors.js'
+import { DpmError, expected, show } from '../errors.js'
 import { noisePurposes } from '../random/purposes.js'
 import { type Instruction, measures, type Program, type Register } from './program.js'
 import { mapRegisters, needsOwnOutput, registersRead } from './registers.js'
@@ -11,10 +11,14 @@ const maximumRegisters = 2 ** 20
 
 /** @throws DpmError DPM_INVALID_ARGUMENT naming the instruction, and what is wrong with it. */
 export function validateProgram(program: Program): void {
+  if (typeof program !== 'object' || program === null) throw expected('a sampling program', 'program', program)
   if (program.version !== 1) throw fault('program', `has version ${show(program.version)}, not 1`)
   if (!Number.isInteger(program.registers) || program.registers < 1 || program.registers > maximumRegisters) {
     throw fault('program', `has ${show(program.registers)} registers, not a whole number from 1 to ${maximumRegisters}`)
   }
+  if (typeof program.inputs !== 'object' || program.inputs === null) throw fault('program', 'has no `inputs`')
+  const isList: boolean = Array.isArray(program.instructions)
+  if (!isList) throw fault('program', 'has no list of instructions')
   const defined = new Set<Register>()
   const mustExist = (register: Register, place: string): Register => {
     if (!Number.isInteger(register) || register < 0 || register >= program.registers) {
@@ -29,6 +33,9 @@ export function validateProgram(program: Program): void {
   }
   let emits = 0
   program.instructions.forEach((instruction, index) => {
+    if (!isInstruction(instruction)) {
+      throw fault(`instruction ${index}`, `is ${show(instruction)}, which is no operation`)
+    }
     const place = `instruction ${index} (${instruction.op})`
     const complaint = checks[instruction.op](instruction as never)
     if (complaint) throw fault(place, complaint)
@@ -108,4 +115,10 @@ function whole(name: string, number: number): string | undefined {
 
 function fault(place: string, complaint: string): DpmError {
   return new DpmError('DPM_INVALID_ARGUMENT', `The sampling program cannot run: ${place} ${complaint}.`)
+}
+
+function isInstruction(value: unknown): boolean {
+  return (
+    typeof value === 'object' && value !== null && Object.hasOwn(checks, String((value as Partial<Instruction>).op))
+  )
 }

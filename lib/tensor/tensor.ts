@@ -79,6 +79,8 @@ export class Tensor<Type extends DType = DType> implements Disposable {
     readonly dtype?: Target
     readonly device?: string
   }): Promise<Tensor<Target>> {
+    if (typeof target !== 'object' || target === null)
+      throw expected('an object with `dtype` or `device`', 'target', target)
     const { dtype = this.dtype, device = this.device } = target
     return Tensor.own<Target>(await call(undefined, (binding) => binding.tensorConvert(this.handle, dtype, device)))
   }

@@ -96,6 +96,31 @@ const formulas: { readonly [Kind in AveragingSettings['kind']]: Formula<Kind> } 
       Math.min(decay, 1 - (1 + (step - 1) / inverseGamma) ** -power),
 }
 
+/** More of the first weights than this in an average at the end of a run, and it is not yet an average of what was learned. */
+const largestRest = 0.1
+
+/** Fewer updates are a trial, not a training. */
+const shortestTraining = 100
+
+/**
+ * What is to be said of averages that cannot warm up within the budget: of each, the share that its first weights still have
+ * after the last update, which is the product of its decays.
+ */
+export function averagingRemarks(
+  averagings: readonly AveragingSettings[],
+  { batch, totalSteps = 0 }: { readonly batch: number; readonly totalSteps: number | undefined },
+): string[] {
+  return averagings.flatMap((settings, index) => {
+    const averaging = createAveraging(settings)
+    let rest = 1
+    for (let step = 1; step <= totalSteps && rest > largestRest; step++) rest *= averaging.decayAt(step, batch)
+    if (rest <= largestRest || totalSteps < shortestTraining) return []
+    return [
+      `The averaged copy ${index} (${settings.kind}) is still ${Math.round(100 * rest)} % the weights that training began with after the ${totalSteps} steps of the budget${index === 0 ? ', and images are drawn from it' : ''}. Take a smaller decay or half-life, or {"kind": "warmup"}, in \`training.averaging\`.`,
+    ]
+  })
+}
+
 export function createAveraging(settings: AveragingSettings): Averaging {
   const formula = formulas[settings.kind] as Formula<AveragingSettings['kind']>
   return { decayAt: formula(settings) }

@@ -16,6 +16,7 @@ import { resolveDevice } from '../native/device.js'
 import { knownClasses, requireProcess } from '../networks/list.js'
 import { Network } from '../networks/network.js'
 import { carryProgram, withProgramOf } from '../networks/program-file.js'
+import { averagingRemarks } from './averaging.js'
 import { type Budget, createBudget } from './budget.js'
 import { createLearningRate, type LearningRate } from './learning-rate.js'
 import { requirePreviews } from './previews.js'
@@ -26,7 +27,13 @@ import { SkippedExamples } from './skipped-examples.js'
 import { removeLaterSnapshots, requirePowerAverages } from './snapshots.js'
 import { startedHere, withWholePaths } from './started-in.js'
 import { requireSameData, TrainState } from './train-state.js'
-import { newSettings, resumedSettings, type TrainerOptions } from './trainer-options.js'
+import {
+  newSettings,
+  requireMicroBatch,
+  resumedSettings,
+  splitOptions,
+  type TrainerOptions,
+} from './trainer-options.js'
 import { requireVectors } from './vector-run.js'
 
 /** What training needs, and closes: data set, state, folder and journal. */
@@ -83,7 +90,8 @@ function warnOfProcess(message: string): void {
 }
 
 async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
-  const { out, resume = false, signal, onOpen, onWarning = warnOfProcess, ...rest } = options
+  const { place, rest } = splitOptions(options)
+  const { out, resume = false, signal, onOpen, onWarning = warnOfProcess } = place
   const { warn, requireTold } = tellWarnings(onWarning)
   if (resume && out === undefined)
     throw new DpmError('DPM_INVALID_OPTION', '`resume` needs `out`: the folder of the run to go on with.')
@@ -92,6 +100,7 @@ async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
   if (fresh) {
     requireTrainable(fresh.diffusion)
     requireProcess(fresh.network, fresh.diffusion)
+    requireMicroBatch(fresh.training)
   }
   if (out !== undefined && resume) parts.folder = await RunFolder.resume(out)
   else if (out !== undefined) await RunFolder.refuseUsed(out)
@@ -111,6 +120,8 @@ async function open(options: TrainerOptions, parts: Parts): Promise<OpenRun> {
   requirePreviews(settings, dataSet)
   const { batch } = settings.training
   const budget = createBudget(settings.budget, { batch, dataSetLength: dataSet.length })
+  const { averaging } = settings.training
+  if (fresh) for (const remark of averagingRemarks(averaging, { batch, totalSteps: budget.totalSteps })) warn(remark)
   const learningRate = createLearningRate(settings.training.learningRate, budget.totalSteps, dataSet.length / batch)
   if (settings.threads !== null) await call(undefined, (binding) => binding.setThreads(settings.threads ?? 1))
   const classes = knownClasses(settings.network, dataSet.classes)

@@ -1,6 +1,7 @@
 /** How fast a run is, when it ends, and the line that says so. */
 
 import type { CorruptExample } from '../datasets/data-set.js'
+import { expected } from '../errors.js'
 
 /** Reports over which the speed is taken: enough to even out, few enough to follow a change. */
 const windowReports = 50
@@ -88,6 +89,7 @@ export interface ProgressValues {
  * @param width columns of the terminal: parts that do not fit are left out, the last first.
  */
 export function progressLine(values: ProgressValues, width = Number.POSITIVE_INFINITY): string {
+  if (typeof values !== 'object' || values === null) throw expected('an object of numbers', 'values', values)
   const { step, total, loss, imagesPerSecond, etaSeconds, epoch, epochs, skippedExamples } = values
   const parts = [
     total === undefined

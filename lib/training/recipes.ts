@@ -1,7 +1,7 @@
 /** Recipes: one JSON file per published set-up in `recipes/`, each holding only what differs from the defaults. */
 import { readdirSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { DpmError } from '../errors.js'
+import { DpmError, expected } from '../errors.js'
 import { readJsonSync } from '../files/read-json.js'
 import { packageFolder } from '../native/load.js'
 import { nearest } from '../options/options.js'
@@ -24,11 +24,15 @@ export function recipeNames(folder: string = recipeFolder()): string[] {
  *   DPM_FILE_INVALID for one that is no JSON object.
  */
 export function readRecipe(recipe: string): RunOptions {
+  if (typeof recipe !== 'string') {
+    throw expected('the name or file of a recipe', 'recipe', recipe, '', 'DPM_INVALID_OPTION')
+  }
   return readFile(recipe, dirname(recipe), []) as unknown as RunOptions
 }
 
 /** Complete settings of a recipe with changes laid over it. @throws DpmError DPM_INVALID_OPTION. */
 export function resolveRecipe(recipe: string, changes: Json = {}): RunSettings {
+  if (!isObject(changes)) throw expected('an object of options', 'changes', changes, '', 'DPM_INVALID_OPTION')
   return runOptions.parse(overlay(readRecipe(recipe) as unknown as Json, changes), `recipe ${recipe}`)
 }
 

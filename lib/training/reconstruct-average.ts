@@ -6,6 +6,7 @@ import { DpmError, expected, throwIfAborted } from '../errors.js'
 import { OutputPlaces } from '../files/output-places.js'
 import { networkSchema } from '../networks/list.js'
 import { carryProgram, placesNear, programOf, readyNetwork } from '../networks/program-file.js'
+import { type Checks, checks, readOptions } from '../options/call-options.js'
 import type { AveragingSettings } from './averaging.js'
 import { largestDeviation, type PowerAverage, reconstruct } from './power-profile.js'
 import { snapshotFiles, snapshotFolder } from './snapshots.js'
@@ -18,6 +19,13 @@ export interface ReconstructOptions {
   /** A .safetensors file, replaced whole: a checkpoint with this average alone. */
   readonly out: string
   readonly signal?: AbortSignal | undefined
+}
+
+const reconstructChecks: Checks<ReconstructOptions> = {
+  deviation: checks.any,
+  at: checks.any,
+  out: { ...checks.text, required: true },
+  signal: checks.signal,
 }
 
 export interface ReconstructedAverage {
@@ -44,7 +52,8 @@ interface Source extends PowerAverage {
  *   files do not belong together, DPM_WRITE_FAILED, DPM_ABORTED
  */
 export async function reconstructAverage(run: string, options: ReconstructOptions): Promise<ReconstructedAverage> {
-  const { deviation, out, signal } = options
+  if (typeof run !== 'string') throw expected('the folder of a run', 'run', run)
+  const { deviation, out, signal } = readOptions('reconstructAverage', options, reconstructChecks)
   if (!(deviation > 0 && deviation < largestDeviation)) {
     throw expected('a number above 0 and below 0.2887', 'deviation', deviation, '', 'DPM_INVALID_OPTION')
   }

@@ -1,11 +1,14 @@
 /** What a caller of `Trainer.create` may write, and the settings that come of it. */
 import { resolve } from 'node:path'
 import type { OpenProgress } from '../datasets/data-set.js'
-import { DpmError } from '../errors.js'
+import { DpmError, expected } from '../errors.js'
 import { namesProgram, requireTrust } from '../networks/program-file.js'
+import { type Checks, checks, readOptions } from '../options/call-options.js'
+import { nearest } from '../options/options.js'
+import { showName } from '../show.js'
 import { overlay, readRecipe } from './recipes.js'
 import type { RunFolder } from './run-folder.js'
-import { type RunOptions, type RunSettings, runOptions } from './run-options.js'
+import { type RunOptions, type RunSettings, runOptions, runSchema } from './run-options.js'
 import { withChangedPathsWhole } from './started-in.js'
 
 export interface TrainerPlace {
@@ -38,6 +41,53 @@ export type TrainerOptions = TrainerPlace &
     | RunOptions
     | ({ readonly resume: true; readonly out: string } & Partially<RunOptions>)
   )
+
+/** `trust` is about what the other options name, and stays with them. */
+type Place = Omit<TrainerPlace, 'trust'>
+
+const placeChecks: Checks<Place> = {
+  out: checks.text,
+  resume: checks.flag,
+  signal: checks.signal,
+  onOpen: checks.callback,
+  onWarning: checks.callback,
+}
+
+/** The place of a run, checked, and what else a caller wrote. @throws DpmError DPM_INVALID_OPTION */
+export function splitOptions(options: TrainerOptions): {
+  readonly place: Place
+  readonly rest: Readonly<Record<string, unknown>>
+} {
+  if (!checks.object.fits(options)) {
+    throw expected('an object of options', 'Trainer.create', options, '', 'DPM_INVALID_OPTION')
+  }
+  const { out, resume, signal, onOpen, onWarning, ...rest } = options as unknown as Record<string, unknown>
+  for (const name of Object.keys(rest)) {
+    const near =
+      Object.hasOwn(runSchema.shape, name) || ['recipe', 'trust'].includes(name)
+        ? undefined
+        : nearest(name, Object.keys(placeChecks))
+    if (near === undefined || nearest(name, Object.keys(runSchema.shape)) !== undefined) continue
+    throw new DpmError(
+      'DPM_INVALID_OPTION',
+      `Unknown option \`${showName(name)}\`. Did you mean \`${near}\`?\n(in Trainer.create)`,
+    )
+  }
+  const given = { out, resume, signal, onOpen, onWarning } as Place
+  return { place: readOptions('Trainer.create', given, placeChecks), rest }
+}
+
+/** @throws DpmError DPM_INVALID_OPTION for parts that are larger than the whole. */
+export function requireMicroBatch({ batch, microBatch }: RunSettings['training']): void {
+  if (microBatch === null || microBatch <= batch) return
+  throw expected(
+    `at most the ${batch} images of \`training.batch\``,
+    'training.microBatch',
+    microBatch,
+    'It is the part of a batch that is in memory at a time. Leave it out, or take a larger batch.',
+    'DPM_INVALID_OPTION',
+  )
+}
 
 /**
  * Complete settings of a new run.
