@@ -35,8 +35,8 @@ const usual = { variance: 'fixed-small', allowSignal: true } as const
 /** They end by options of their own, or go up from the clean image. */
 const refused = ['annealed-langevin', 'ddim-inversion']
 const straight = ['flow-euler', 'flow-midpoint', 'flow-heun']
-/** With few steps they are far from the law for reasons of their own. */
-const others = ['repaint', 'predictor-corrector', 'runge-kutta', 'rk4', 'dpm-solver-2m-sde']
+/** With few steps they are far from the law for reasons of their own, or ask sample by sample, which takes long. */
+const others = ['repaint', 'predictor-corrector', 'runge-kutta', 'rk4', 'dpm-solver-2m-sde', 'rk23', 'rk45']
 const kinds = (Object.keys(samplers) as SamplerKind[]).filter(
   (kind) => ![...refused, ...straight, ...others].includes(kind),
 )
