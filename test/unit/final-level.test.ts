@@ -77,7 +77,8 @@ test('from an image, and around a known part, runs end there too', async () => {
   expect(edited.deviation / least.sigma).toBeGreaterThan(0.9)
   const inpaint = { known: data, mask: new Float64Array(800) }
   const kept = await drawn('ddim', 'least-noise', { inpaint })
-  expect(kept.deviation / least.sigma).toBeCloseTo(1, 1)
+  expect(kept.deviation / least.sigma).toBeGreaterThan(0.9)
+  expect(kept.deviation / least.sigma).toBeLessThan(1.1)
 })
 
 test('is for the model’s own sampler, as its steps are', () => {
