@@ -7,7 +7,7 @@ const sampling = parseOptions(
   { sampler: { kind: 'ddim', eta: 0.5 }, steps: 20, spacing: 'leading' },
   'test',
 )
-const own = { sampler: { kind: 'ddim', eta: 0.5 }, steps: 20, spacing: { kind: 'leading' } }
+const own = { sampler: { kind: 'ddim', eta: 0.5 }, steps: 20, spacing: { kind: 'leading' }, finalLevel: 'clean' }
 
 describe('what a call does not say is what the model names', () => {
   test.each([
@@ -20,7 +20,11 @@ describe('what a call does not say is what the model names', () => {
       { spacing: { kind: 'times', times: [9, 3] } },
       { ...own, steps: undefined, spacing: { kind: 'times', times: [9, 3] } },
     ],
-    ['another sampler, which takes neither steps nor spacing', { sampler: 'ddpm' }, { sampler: 'ddpm' }],
+    [
+      'another sampler, which takes neither steps nor spacing nor final level',
+      { sampler: 'ddpm' },
+      { sampler: 'ddpm' },
+    ],
   ] as const)('beside %s', (_, asked, made) => {
     expect(withDefaults(asked as never, sampling)).toMatchObject(made)
     expect(Object.keys(withDefaults(asked as never, sampling)).sort()).toEqual(Object.keys(made).sort())
@@ -28,7 +32,12 @@ describe('what a call does not say is what the model names', () => {
 
   test('and without such a model what it says itself', () => {
     const none = parseOptions(samplingSchema, {}, 'test')
-    expect(withDefaults({ steps: 3 }, none)).toEqual({ steps: 3, sampler: undefined, spacing: undefined })
+    expect(withDefaults({ steps: 3 }, none)).toEqual({
+      steps: 3,
+      sampler: undefined,
+      spacing: undefined,
+      finalLevel: 'clean',
+    })
     expect(withDefaults({ steps: 3 }, undefined)).toEqual({ steps: 3 })
   })
 })
