@@ -29,9 +29,11 @@ export const generateChecks: Checks<GenerateOptions> = {
   signal: checks.signal,
 }
 
+/** Its range is said where the levels of the run are known. */
+const strength = required({ what: 'a number above 0, at most 1,', fits: (value) => typeof value === 'number' })
 const image: Checks<NonNullable<GenerateOptions['image']>> = {
   images: required(images),
-  strength: required(checks.number),
+  strength,
 }
 const inpaint: Checks<NonNullable<GenerateOptions['inpaint']>> = {
   known: required(images),
@@ -56,8 +58,10 @@ export function readGenerateOptions(given: GenerateOptions | undefined): Generat
   const { guides } = options
   return {
     ...options,
-    ...(options.image && { image: readOptions('`image`', options.image, image) }),
-    ...(options.inpaint && { inpaint: readOptions('`inpaint`', options.inpaint, inpaint) }),
-    ...(guides && { guides: Array.from(guides, (one) => readOptions('`guides`', one, guide)) }),
+    ...(options.image && { image: readOptions('the options of sampling', options.image, image, 'image.') }),
+    ...(options.inpaint && { inpaint: readOptions('the options of sampling', options.inpaint, inpaint, 'inpaint.') }),
+    ...(guides && {
+      guides: Array.from(guides, (one, i) => readOptions('the options of sampling', one, guide, `guides.${i}.`)),
+    }),
   }
 }

@@ -71,15 +71,17 @@ export function isSignal(value: unknown): value is AbortSignal {
 /**
  * A plain copy of what a caller gave, each option read once; those that are undefined are absent.
  * @param place the call, for the message.
+ * @param path of the object within the options of the call, with its dot: `guides.0.`
  * @throws DpmError DPM_INVALID_OPTION naming the option, what was received, and the nearest name there is.
  */
 export function readOptions<Options extends object>(
   place: string,
   given: Options | undefined,
   known: Checks<Options>,
+  path = '',
 ): Options {
   if (given !== undefined && !checks.object.fits(given)) {
-    throw expected('an object of options', place, given, '', 'DPM_INVALID_OPTION')
+    throw expected('an object of options', path.replace(/\.$/, '') || place, given, '', 'DPM_INVALID_OPTION')
   }
   const [options, names] = read(place, given ?? {}, Object.keys(known))
   for (const name of names) {
@@ -87,7 +89,7 @@ export function readOptions<Options extends object>(
     const near = nearest(name, Object.keys(known))
     throw new DpmError(
       'DPM_INVALID_OPTION',
-      `Unknown option \`${showName(name)}\`.${near ? ` Did you mean \`${near}\`?` : ''} The options there are ${Object.keys(known).join(', ')}.\n(in ${place})`,
+      `Unknown option \`${path}${showName(name)}\`.${near ? ` Did you mean \`${path}${near}\`?` : ''} The options there are ${Object.keys(known).join(', ')}.\n(in ${place})`,
     )
   }
   for (const [name, check] of Object.entries<Check>(known)) {
@@ -96,7 +98,7 @@ export function readOptions<Options extends object>(
     const received = value === undefined ? 'nothing' : show(value)
     throw new DpmError(
       'DPM_INVALID_OPTION',
-      `Expected ${check.what} for \`${name}\` but received ${received}.\n(in ${place})`,
+      `Expected ${check.what} for \`${path}${name}\` but received ${received}.\n(in ${place})`,
     )
   }
   return options as unknown as Options

@@ -297,9 +297,9 @@ function readSampleOptions(given: SampleOptions): SampleOptions {
   const guide: Checks<Guide> = { gradient: required(checks.callback), scale: checks.number }
   return {
     ...options,
-    ...(image && { image: readOptions('`image` of sample', image, { data: numbers, strength: number }) }),
-    ...(inpaint && { inpaint: readOptions('`inpaint` of sample', inpaint, { known: numbers, mask: numbers }) }),
-    ...(guides && { guides: Array.from(guides, (one) => readOptions('`guides` of sample', one, guide)) }),
+    ...(image && { image: readOptions('sample', image, { data: numbers, strength: number }, 'image.') }),
+    ...(inpaint && { inpaint: readOptions('sample', inpaint, { known: numbers, mask: numbers }, 'inpaint.') }),
+    ...(guides && { guides: Array.from(guides, (one, i) => readOptions('sample', one, guide, `guides.${i}.`)) }),
   }
 }
 

@@ -67,7 +67,7 @@ describe('validation', () => {
     [{ ...program, steps: 2 }, 'program has steps 2 but 1 emit instructions'],
     [{ ...program, inputs: { x: 0, mask: 0 } }, 'input "mask" shares register 0 with another input'],
     [{ ...program, registers: 4, output: 3 }, 'output register 3 is never written'],
-    [{ ...program, registers: 0 }, 'program has 0 registers, not a whole number above 0'],
+    [{ ...program, registers: 0 }, 'program has 0 registers, not a whole number from 1 to 1048576'],
   ])('refuses %#: %s', (bad, message) => {
     expect(() => validateProgram(bad)).toThrow(
       expect.objectContaining({
