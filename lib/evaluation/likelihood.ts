@@ -106,8 +106,8 @@ const likelihoodChecks: Checks<LikelihoodOptions> = {
 }
 
 function requireModel(model: LikelihoodModel): void {
-  const { denoiser, description } = Object(model) as Partial<LikelihoodModel>
-  if (typeof denoiser === 'object' && denoiser !== null && typeof description === 'object') return
+  const { denoiser, variance } = Object(model) as Partial<LikelihoodModel>
+  if (typeof denoiser === 'object' && denoiser !== null && typeof variance === 'string') return
   throw expected('a model, such as `likelihoodModel` makes of one,', 'model', model)
 }
 

@@ -126,7 +126,7 @@ describe('sample with a denoiser in JavaScript', () => {
       { image: { data: new Array(8).fill(Number.POSITIVE_INFINITY), strength: 0.5 } },
       'for `image` but received Infinity.',
     ],
-    [{ image: { data: new Float64Array(8), strength: Number.NaN } }, 'for `strength` but received NaN'],
+    [{ image: { data: new Float64Array(8), strength: Number.NaN } }, 'for `image.strength` but received NaN'],
     [
       { inpaint: { known: new Array(8).fill(Number.NaN), mask: new Float64Array(8) } },
       'Expected finite numbers for `known` but received NaN.',

@@ -125,7 +125,7 @@ describe('places', () => {
     execFileSync('mkfifo', [pipe])
     await expect(setup(pipe)).rejects.toMatchObject({
       code: 'DPM_FILE_INVALID',
-      message: expect.stringMatching(/a pipe or a device/),
+      message: expect.stringMatching(/it is a pipe, not a file/),
     })
   })
 
