@@ -23,7 +23,7 @@ test('no wrong argument of any function crashes the process: each is a typed err
     const steps = await binding.networkCreate('modified-ddp', stepSettings, 1, 'cpu')
     const batch = {
       images: image, classes: null, condition: null, rows: new Float64Array(4 * 13).fill(0.5), examples: Float64Array.of(0, 1, 2, 3), epochs: new Float64Array(4),
-      seed: 1, total: 4, loss: 'l2', lossScale: 1, noiseExamples: null, noiseEpochs: null, forwardStep: null, detachMean: false, rowGradients: false, first: true, update: { learningRate: 0, step: 1, averagingDecays: [0.5] },
+      seed: 1, total: 4, loss: 'l2', lossScale: 1, noiseExamples: null, noiseEpochs: null, forwardStep: null, detachMean: false, rowGradients: false, follows: null, first: true, update: { learningRate: 0, step: 1, averagingDecays: [0.5] },
     }
     const options = { seed: 1, samples: Float64Array.of(0, 1, 2, 3), chunk: 4, classes: null, image: null }
     const program = Float64Array.of(1, 1, 0, 1, 0, 0)
@@ -50,7 +50,7 @@ test('no wrong argument of any function crashes the process: each is a typed err
       networkDescribe: ['unet', networkSettings], networkParameters: [network], networkRead: [network, 'input.bias'], networkWrite: [network, 'input.bias', value],
       networkForward: [network, image, labels, null, null, false, 'float32', cancellation, profile], networkEncode: [steps, image, labels, labels], passOutput: [pass], passBackward: [pass, image],
       trainingCreate: [network, settings], trainingStep: [training, batch, cancellation, profile], pairingCosts: [image, batch.examples, batch.epochs, 1], trainingTensors: [training],
-      trainingRead: [training, 'average.0.input.bias'], trainingWrite: [training, 'average.0.input.bias', value], trainingAveraged: [training, 0],
+      trainingRead: [training, 'average.0.input.bias'], trainingWrite: [training, 'average.0.input.bias', value], trainingSettle: [training], trainingBegin: [training, 0], trainingAveraged: [training, 0],
       profileCreate: [], profileRead: [profile], measureConvolution: [{ count: 1, channels: 1, size: 1 }, 'float32', 'cpu', 1, cancellation], measureCopy: [1, 'cpu', 1, cancellation],
       executionCreate: [[network], program, [image], options, 'float32'], executionAdvance: [execution, 1, null, cancellation], executionAnswer: [execution, image],
       executionRead: [execution, 'output'],

@@ -161,11 +161,15 @@ test.each<[string, GenerateOptions, string]>([
     { count: 1, image: { images: pictures(1), strength: 0 } },
     'Expected a number above 0, at most 1',
   ],
-  ['a mask of another size', { count: 1, inpaint: { known: pictures(1), mask: [1, 0] } }, 'Expected 8×8 numbers'],
+  [
+    'a mask of another size',
+    { count: 1, inpaint: { known: pictures(1), mask: [1, 0] } },
+    'Expected 8×8 (height×width) numbers',
+  ],
   [
     'a mask beyond 1',
     { count: 1, inpaint: { known: pictures(1), mask: mask.map((m) => 2 * m) } },
-    'numbers from 0 to 1',
+    'Expected numbers from 0, which is kept, to 1',
   ],
   ['a low resolution for a network that sees none', { count: 1, lowResolution: pictures(1) }, 'sees no image beside x'],
 ])('%s is refused', async (_, options, message) => {

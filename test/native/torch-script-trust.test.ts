@@ -107,7 +107,6 @@ describe('a file that names a module', () => {
   test.each([
     ['a checkpoint', () => Diffusion.load(stranger)],
     ['a run folder', () => Diffusion.load(run)],
-    ['a checkpoint, trusted by a word that is not true', () => Diffusion.load(stranger, { trust: 'yes' as never })],
     ['a run to go on with', () => Trainer.create({ resume: true, out: run })],
     ['a run to go on with, and another option', () => Trainer.create({ resume: true, out: run, budget: { steps: 9 } })],
     ['a recipe file', () => Trainer.create({ recipe })],
@@ -119,6 +118,14 @@ describe('a file that names a module', () => {
     ['a recipe file that is measured', () => benchmark({ recipe, steps: 1 })],
   ])('%s', async (_, open) => {
     await expect(open()).rejects.toMatchObject(refused)
+    expect(isHarmed()).toBe(false)
+  })
+
+  test('a word that is not true is no trust', async () => {
+    await expect(Diffusion.load(stranger, { trust: 'yes' as never })).rejects.toMatchObject({
+      code: 'DPM_INVALID_OPTION',
+      message: expect.stringContaining('Expected true or false for `trust` but received "yes"'),
+    })
     expect(isHarmed()).toBe(false)
   })
 

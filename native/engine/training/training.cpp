@@ -57,6 +57,8 @@ Training::Training(std::shared_ptr<WeightedNetwork> network, const Settings& set
   DPM_CHECK(averages >= 0 && averages <= OptimizerArguments::capacity, "DPM_INVALID_OPTION",
             "Expected at most " + std::to_string(OptimizerArguments::capacity) + " averaged copies.");
   network_->network->constrain(network_->parameters);
+  // A network is followed by its newest training alone: the copies of one that is gone would live as long as the network.
+  network_->followers.clear();
   for (std::int64_t i = 0; i < averages; ++i) {
     averages_.push_back(network_->flat.clone());
     network_->followers.push_back(list.views(averages_.back()));
