@@ -198,7 +198,7 @@ describe('inspect --verify', () => {
     ['{"input":[[[[[1]]]]],"labels":[1],"output":[1]}', /input is no list of numbers/],
     ['{"input":"x","labels":[1],"output":[1]}', /input is no list of numbers/],
     ['{"input":[[[[1]]]],"labels":[1],"output":[1]}', /Expected shape N×3×8×8/],
-    ['[', /Could not read/],
+    ['[', /cannot be read as JSON: .* line 1, column 2/],
   ])('%s is refused', async (text, message) => {
     const path = join(folder.path, 'wrong.json')
     writeFileSync(path, text)
