@@ -2,7 +2,6 @@
  * Pictures whose samples are not plain 8 bits: which of their values is black and which is white. Files do not say it of
  * floating-point and signed samples, nor that only 12 of 16 bits are used.
  */
-import { expected } from '../errors.js'
 import type { PictureHeader } from './picture-header.js'
 import type { Samples } from './samples.js'
 import { UnfitPicture, written } from './unfit-picture.js'
@@ -93,15 +92,6 @@ export function sampleTypeOf({ bits, tiff }: PictureHeader): SampleType | undefi
   if (device === undefined || isPlain) return type
   if (format !== 1 || bits !== 16) throw new UnfitPicture(`its samples are ${type?.name}, in ${device}`, cure)
   return undefined
-}
-
-/** @throws DpmError DPM_INVALID_ARGUMENT where black is not below white. */
-export function checkRange(range: SampleRange): void {
-  if (typeof range === 'string') return
-  const [black, white] = range
-  if (!(Number.isFinite(black) && Number.isFinite(white) && black < white)) {
-    throw expected('two numbers, the first below the second', 'range', range)
-  }
 }
 
 /**

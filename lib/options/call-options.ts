@@ -55,10 +55,6 @@ export function required(check: Check): Check {
   return { ...check, required: true }
 }
 
-export function either(...all: readonly Check[]): Check {
-  return { what: all.map(({ what }) => what).join(' or '), fits: (value) => all.some(({ fits }) => fits(value)) }
-}
-
 /** Of this library, of the browser, or of a package: what has their parts. */
 export function isSignal(value: unknown): value is AbortSignal {
   if (typeof value !== 'object' || value === null) return false
