@@ -14,7 +14,7 @@ const kinds = {
     libraries: ['libasan.so', 'libubsan.so'],
     options: (reports) => ({
       // Node keeps memory to its end, and libtorch keeps its static objects: leaks are counted by the tests themselves.
-      ASAN_OPTIONS: `detect_leaks=0:detect_stack_use_after_return=1:strict_string_checks=1:log_path=${join(reports, 'address')}`,
+      ASAN_OPTIONS: `allocator_may_return_null=1:detect_leaks=0:detect_stack_use_after_return=1:strict_string_checks=1:log_path=${join(reports, 'address')}`,
       UBSAN_OPTIONS: `print_stacktrace=1:halt_on_error=1:log_path=${join(reports, 'undefined')}`,
     }),
   },
